@@ -1,0 +1,1 @@
+"""Every place where a Flask application can keep state."""

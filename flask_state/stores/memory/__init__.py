@@ -1,0 +1,1 @@
+"""The engine `memory://`: records in this process, gone with it."""

@@ -1,0 +1,248 @@
+"""Records in this process."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import heapq
+import typing as t
+
+from ...core.clock import Clock
+from ...core.clock import SystemClock
+from ...core.forks import fork_safe_lock
+from ...errors import StoreError
+from .. import rules
+from ..base import CONFLICT
+from ..base import Change
+from ..base import Committed
+from ..base import Ended
+from ..base import Facts
+from ..base import Found
+from ..base import Item
+from ..base import Loaded
+
+DEFAULT_MAX_BYTES = 256 * 1024 * 1024
+_RECORD_OVERHEAD = 1000
+"""Bytes that CPython spends on an empty record: facts, dicts, heap and table entries."""
+_ITEM_OVERHEAD = 200
+
+
+class _Record:
+    __slots__ = ("facts", "items")
+
+    def __init__(self, facts: Facts, items: dict[str, Item]) -> None:
+        self.facts = facts
+        self.items = items
+
+    def cost(self) -> int:
+        return _cost(len(self.items), self.facts.size)
+
+
+def _cost(items: int, size: int) -> int:
+    return _RECORD_OVERHEAD + _ITEM_OVERHEAD * items + size
+
+
+class MemorySessionStore:
+    """A `SessionStore` in this process.
+
+    :param max_bytes: about how much memory the records may take. Where a commit would exceed
+        it, ended and expired records are dropped first; then it is a `StoreError`, and what is
+        stored stays: a living session is never evicted.
+    :param clock: tells the time.
+
+    One lock guards all of the table, the heap, the owners and the sum. It is held for the
+    dictionary operations of one call, never across I/O or the user's code.
+    """
+
+    engine: t.Final = "memory"
+    shared: t.Final = "process"
+
+    def __init__(
+        self, *, max_bytes: int = DEFAULT_MAX_BYTES, clock: Clock | None = None
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._clock = clock or SystemClock()
+        self._lock = fork_safe_lock()
+        self._records: dict[str, _Record] = {}
+        self._owners: dict[str, set[str]] = {}
+        self._notes: dict[str, bytes] = {}
+        self._bytes = 0
+        self._due: list[tuple[float, str]] = []
+        """A heap with an entry per record, due at its `expires` or earlier, and some of dropped
+        records, which it loses when they are the majority."""
+
+    def load(
+        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+    ) -> Loaded | None:
+        now = self._clock.time()
+        with self._lock:
+            record = self._records.get(locator)
+            if record is None or not rules.lives(record.facts, now):
+                return None
+            facts, stored = record.facts, record.items
+            match = rules.match(facts, proofs, now)
+            if match is None:
+                return None
+            if names is None:
+                return Loaded(facts, dict(stored), True, match[0], match[1], now)
+            items = {name: stored[name] for name in names if name in stored}
+            complete = len(items) == len(stored)
+        return Loaded(facts, items, complete, match[0], match[1], now)
+
+    def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
+        now = self._clock.time()
+        with self._lock:
+            record = self._records.get(locator)
+            facts = record.facts if record is not None else None
+            refused = rules.refusal(facts, change, fence, now)
+            if refused is not None:
+                return Committed(refused)
+            stored = record.items if record is not None else {}
+            lost = _conflicts(change, stored)
+            if lost and change.strict:
+                return Committed(CONFLICT, lost)
+            kept, size = _survivors(change, stored, facts.size if facts is not None else 0)
+            new = {n: edit.value for n, edit in change.items.items() if edit.value is not None}
+            size += sum(rules.weight(name, value) for name, value in new.items())
+            after = rules.advance(facts, change, now, size=size, empty=not (kept or new))
+            self._make_room(kept + len(new), size, record, now)
+            if record is None:
+                record = self._records[locator] = _Record(after, stored)
+            else:
+                self._bytes -= record.cost()
+            _apply(change, stored, after.version)
+            self._settle(locator, record, facts, after)
+        return Committed(None, lost, after)
+
+    def claim(self, limit: int, lease: float) -> list[Ended]:
+        now = self._clock.time()
+        claimed: list[Ended] = []
+        with self._lock:
+            looked = 0
+            while self._due and self._due[0][0] <= now and looked < limit * 4:
+                if len(claimed) == limit:
+                    break
+                looked += 1
+                _, locator = heapq.heappop(self._due)
+                record = self._records.get(locator)
+                if record is None:
+                    continue
+                if record.facts.expires > now:
+                    heapq.heappush(self._due, (record.facts.expires, locator))
+                    continue
+                record.facts = rules.claimed(record.facts, now + lease)
+                self._disown(locator, record.facts.owner)
+                heapq.heappush(self._due, (now + lease, locator))
+                claimed.append(Ended(locator, record.facts, dict(record.items)))
+        return claimed
+
+    def forget(self, locator: str) -> None:
+        with self._lock:
+            record = self._records.get(locator)
+            if record is not None and record.facts.end is not None:
+                self._drop(locator, record)
+
+    def find(self, owner: str) -> list[Found]:
+        now = self._clock.time()
+        with self._lock:
+            found = [
+                Found(locator, self._records[locator].facts)
+                for locator in self._owners.get(owner, ())
+            ]
+        living = (each for each in found if rules.lives(each.facts, now))
+        return sorted(living, key=lambda each: each.facts.created)
+
+    def count(self) -> int:
+        now = self._clock.time()
+        with self._lock:
+            return sum(rules.lives(record.facts, now) for record in self._records.values())
+
+    def note(self, name: str, value: bytes) -> bytes | None:
+        with self._lock:
+            before = self._notes.get(name)
+            self._notes[name] = value
+        return before
+
+    def close(self) -> None:
+        """Nothing is held open; the records stay until the store itself goes."""
+
+    # The rest is called with the lock held.
+
+    def _make_room(self, items: int, size: int, record: _Record | None, now: float) -> None:
+        cost = _cost(items, size) - (record.cost() if record is not None else 0)
+        if cost <= 0 or self._bytes + cost <= self._max_bytes:
+            return
+        self._drop_ended(now)
+        if self._bytes + cost > self._max_bytes:
+            raise StoreError(
+                f"{self._bytes:,} of {self._max_bytes:,} bytes are taken by living sessions; "
+                "raise max_bytes in the URL, shorten the idle timeout, or use lmdb://",
+                engine=self.engine,
+                operation="commit",
+            )
+
+    def _settle(
+        self, locator: str, record: _Record, before: Facts | None, after: Facts
+    ) -> None:
+        """Give a record its new facts, and the sum, the heap and the owners what follows."""
+        record.facts = after
+        self._bytes += record.cost()
+        if before is None or after.expires < before.expires:
+            heapq.heappush(self._due, (after.expires, locator))
+        old_owner = before.owner if before is not None else None
+        new_owner = after.owner if after.end is None else None
+        if old_owner != new_owner:
+            self._disown(locator, old_owner)
+            if new_owner is not None:
+                self._owners.setdefault(new_owner, set()).add(locator)
+
+    def _drop_ended(self, now: float) -> None:
+        """Make room: nobody can see these records any more, though nobody was told either."""
+        gone = [each for each in self._records.items() if not rules.lives(each[1].facts, now)]
+        for locator, record in gone:
+            self._drop(locator, record)
+
+    def _drop(self, locator: str, record: _Record) -> None:
+        del self._records[locator]
+        self._bytes -= record.cost()
+        self._disown(locator, record.facts.owner)
+        if len(self._due) > 2 * len(self._records) + 1000:
+            self._due = [(each.facts.expires, key) for key, each in self._records.items()]
+            heapq.heapify(self._due)
+
+    def _disown(self, locator: str, owner: str | None) -> None:
+        locators = self._owners.get(owner) if owner is not None else None
+        if owner is not None and locators is not None:
+            locators.discard(locator)
+            if not locators:
+                del self._owners[owner]
+
+
+def _conflicts(change: Change, stored: dict[str, Item]) -> tuple[str, ...]:
+    lost = [n for n, edit in change.items.items() if rules.conflicts(edit, stored.get(n))]
+    if change.clear is not None:
+        lost += [
+            name
+            for name, item in stored.items()
+            if item.version > change.clear and name not in change.items
+        ]
+    return tuple(lost)
+
+
+def _survivors(change: Change, stored: dict[str, Item], size: int) -> tuple[int, int]:
+    """How many stored items the change leaves as they are, and their bytes."""
+    if change.clear is not None:
+        return 0, 0
+    touched = [name for name in change.items if name in stored]
+    size -= sum(rules.weight(name, stored[name].value) for name in touched)
+    return len(stored) - len(touched), size
+
+
+def _apply(change: Change, stored: dict[str, Item], version: int) -> None:
+    if change.clear is not None:
+        stored.clear()
+    for index, (name, edit) in enumerate(change.items.items()):
+        old = stored.pop(name, None) if edit.append or edit.value is None else stored.get(name)
+        if edit.value is not None:
+            keeps_place = old is not None and not edit.append
+            place = old.position if old and keeps_place else rules.position(version, index)
+            stored[name] = Item(edit.value, version, place)
