@@ -1,1 +1,22 @@
-"""Every place where a Flask application can keep state."""
+"""Every place where a Flask application can keep state.
+
+The names of a first day are here. Errors are in `flask_state.errors`, signals in
+`flask_state.signals`, helpers for tests in `flask_state.testing`.
+"""
+
+from __future__ import annotations
+
+import typing as _t
+
+import flask as _flask
+
+from . import errors
+from . import signals
+from .extension import FlaskState
+from .session.access import session_access
+from .web.sessions import Session
+
+session = _t.cast(Session, _flask.session)
+"""`flask.session` itself, with the type it has here."""
+
+__all__ = ["FlaskState", "Session", "errors", "session", "session_access", "signals"]

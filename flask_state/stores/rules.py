@@ -78,9 +78,7 @@ def advance(facts: Facts | None, change: Change, now: float, *, size: int, empty
     :param empty: whether no item is left.
     """
     if facts is None:
-        facts = Facts(
-            proof=change.proof or b"", created=now, touched=now, expires=now, renewed=now
-        )
+        facts = Facts(proof=change.proof or b"", created=now, touched=now, expires=now, renewed=now)
     elif change.proof is not None:
         facts = _regenerated(facts, change.proof, change.grace, now)
     version = facts.version

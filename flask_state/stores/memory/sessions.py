@@ -56,9 +56,7 @@ class MemorySessionStore:
     engine: t.Final = "memory"
     shared: t.Final = "process"
 
-    def __init__(
-        self, *, max_bytes: int = DEFAULT_MAX_BYTES, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, *, max_bytes: int = DEFAULT_MAX_BYTES, clock: Clock | None = None) -> None:
         self._max_bytes = max_bytes
         self._clock = clock or SystemClock()
         self._lock = fork_safe_lock()
@@ -180,9 +178,7 @@ class MemorySessionStore:
                 operation="commit",
             )
 
-    def _settle(
-        self, locator: str, record: _Record, before: Facts | None, after: Facts
-    ) -> None:
+    def _settle(self, locator: str, record: _Record, before: Facts | None, after: Facts) -> None:
         """Give a record its new facts, and the sum, the heap and the owners what follows."""
         record.facts = after
         self._bytes += record.cost()

@@ -1,0 +1,138 @@
+"""The extension: wires the parts to an application, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import os
+import typing as t
+import weakref
+
+import flask
+
+from .build import build
+from .core import settings as settings_table
+from .core.clock import Clock
+from .core.clock import SystemClock
+from .core.codec import Codec
+from .core.settings import Settings
+from .errors import ConfigurationError
+from .session.ids import Ids
+from .session.sessions import Sessions
+from .web import login
+from .web import signals
+from .web.current import AppState
+from .web.current import app_state
+from .web.current import register
+from .web.keys import AppKeys
+from .web.sessions import StateSessionInterface
+from .web.sessions import save_late
+from .web.transport import CookieTransport
+from .web.transport import Transport
+
+
+class FlaskState:
+    """Server-side sessions for a Flask application.
+
+    Make one, call `init_app` on each application::
+
+        state = FlaskState()
+        state.init_app(app)
+
+    :param app: an application to set up at once.
+    :param codec: carries values; register types of your own with it.
+    :param ids: makes and recognizes session ids.
+    :param transport: carries ids between the client and the application.
+    :param clock: tells the time; a `flask_state.testing.FakeClock` in tests.
+    """
+
+    def __init__(
+        self,
+        app: flask.Flask | None = None,
+        *,
+        codec: Codec | None = None,
+        ids: Ids | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.codec = codec or Codec()
+        self._ids = ids or Ids()
+        self._transport = transport or CookieTransport()
+        self._clock = clock or SystemClock()
+        if app is not None:
+            self.init_app(app)
+
+    @property
+    def sessions(self) -> Sessions:
+        """All sessions of the current application: find, count and end them."""
+        return app_state().parts.sessions
+
+    def init_app(self, app: flask.Flask) -> None:
+        """Set up an application: its `session_interface`, from its `STATE_*` settings.
+
+        The settings are read here, once; the parsed values are written back to `app.config`.
+        They are listed, with defaults, in `flask_state.core.settings.Settings`. Nothing is
+        opened before the first session is used.
+
+        :raise ConfigurationError: where a setting is wrong or misspelt, or the application was
+            set up before.
+        """
+        settings = settings_table.read(app.config)
+        state = self._state_of(app, settings)
+        register(app, state)
+        app.config.update(settings_table.as_config(settings))
+        check = functools.partial(_first_request, state=state)
+        app.session_interface = StateSessionInterface(state, check)
+        app.teardown_request(functools.partial(save_late, state))
+
+    def _state_of(self, app: flask.Flask, settings: Settings) -> AppState:
+        codec, reference = self.codec, weakref.ref(app)
+        keys = AppKeys(app, self._clock)
+
+        def living_app() -> flask.Flask:
+            found = reference()
+            if found is None:
+                raise ConfigurationError("the application is gone")
+            return found
+
+        def notify(event: str, **facts: t.Any) -> bool:
+            found = reference()
+            return found is None or signals.send(found, codec, event, **facts)
+
+        parts = build(
+            settings,
+            codec=codec,
+            ids=self._ids,
+            clock=self._clock,
+            keyring=keys,
+            idle_timeout=lambda: (
+                settings.session_idle_timeout
+                or living_app().permanent_session_lifetime.total_seconds()
+            ),
+            session_url=lambda: _session_url(living_app(), settings),
+            sweeps=lambda: not living_app().testing and flask.has_request_context(),
+            notify=notify,
+        )
+        return AppState(settings, parts, self._transport, late={})
+
+
+def _session_url(app: flask.Flask, settings: Settings) -> t.Any:
+    """Where sessions are kept: asked at their first use, when TESTING is known."""
+    url = settings.session_url if settings.session_url is not None else settings.url
+    if url != "auto":
+        return url
+    return "memory://" if app.testing else f"lmdb://{os.path.join(app.instance_path, 'state')}"
+
+
+def _first_request(app: flask.Flask, *, state: AppState) -> None:
+    """Compare the settings once more, and listen to what was imported since `init_app`."""
+    written = settings_table.as_config(state.settings)
+    for key in app.config:
+        if key.startswith(settings_table.PREFIX) and key in written:
+            if app.config[key] != written[key]:
+                raise ConfigurationError(
+                    f"{key} was changed after init_app, which reads it once: "
+                    "set it before FlaskState.init_app(app) is called"
+                )
+    state.checked = True
+    if state.settings.session_renew_at_login:
+        login.connect(app)

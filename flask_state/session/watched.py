@@ -1,0 +1,168 @@
+"""The store of one application's sessions: opened when first used, its outages noticed."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import logging
+import os
+import typing as t
+
+from ..core.forks import fork_safe_lock
+from ..errors import StoreError
+from ..stores.base import Change
+from ..stores.base import Committed
+from ..stores.base import Ended
+from ..stores.base import Found
+from ..stores.base import Loaded
+from ..stores.base import SessionStore
+
+logger = logging.getLogger("flask_state.session")
+
+Notify = cabc.Callable[..., bool]
+"""Called with the name of an event and the facts of it; says whether every receiver returned."""
+
+_REACH: t.Final = {
+    "process": "this process alone: another worker sees other sessions",
+    "machine": "all processes of this machine, and no other machine",
+    "network": "every machine that reaches it",
+}
+
+
+class WatchedStore:
+    """The verbs of a `SessionStore`, and an eye on how it does.
+
+    :param make: makes the store; called once, at first use.
+    :param fingerprints: asked for the public names of the secret keys, the current one first.
+    :param notify: hears of ``"store_down"`` and ``"store_up"``, once per outage.
+    :param on_first_commit: called after the first commit of this process.
+
+    `_lock` guards the making of the store and the flags; flags are read without it, because
+    they only ever save work.
+    """
+
+    def __init__(
+        self,
+        make: cabc.Callable[[], SessionStore],
+        *,
+        fingerprints: cabc.Callable[[], tuple[bytes, ...]],
+        notify: Notify,
+        on_first_commit: cabc.Callable[[], None],
+    ) -> None:
+        self._make = make
+        self._fingerprints = fingerprints
+        self._notify = notify
+        self._on_first_commit = on_first_commit
+        self._lock = fork_safe_lock()
+        self._made: SessionStore | None = None
+        self._down = False
+        self._committed_in = 0
+        """The process whose first commit was seen: a forked child has its own."""
+
+    @property
+    def store(self) -> SessionStore:
+        """The store itself.
+
+        :raise ConfigurationError: where its URL is no good.
+        """
+        made = self._made
+        if made is None:
+            made = self._make()
+            with self._lock:
+                if self._made is None:
+                    self._made = made
+                made = self._made
+        return made
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        return self.store.engine
+
+    def load(
+        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+    ) -> Loaded | None:
+        """`SessionStore.load`."""
+        made = self._made
+        try:
+            loaded = (self.store if made is None else made).load(locator, proofs, names)
+        except StoreError as error:
+            self._failed(error)
+            raise
+        if self._down:
+            self._recovered()
+        return loaded
+
+    def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
+        """`SessionStore.commit`."""
+        with self._watching():
+            done = self.store.commit(locator, change, fence)
+        if self._committed_in != os.getpid():
+            self._committed_in = os.getpid()
+            self._announce()
+            self._on_first_commit()
+        return done
+
+    def claim(self, limit: int, lease: float) -> list[Ended]:
+        """`SessionStore.claim`."""
+        with self._watching():
+            return self.store.claim(limit, lease)
+
+    def forget(self, locator: str) -> None:
+        """`SessionStore.forget`."""
+        with self._watching():
+            self.store.forget(locator)
+
+    def find(self, owner: str) -> list[Found]:
+        """`SessionStore.find`."""
+        with self._watching():
+            return self.store.find(owner)
+
+    def count(self) -> int:
+        """`SessionStore.count`."""
+        with self._watching():
+            return self.store.count()
+
+    def close(self) -> None:
+        """`SessionStore.close`, if it was ever opened."""
+        if self._made is not None:
+            self._made.close()
+
+    @contextlib.contextmanager
+    def _watching(self) -> cabc.Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            self._failed(error)
+            raise
+        if self._down:
+            self._recovered()
+
+    def _failed(self, error: StoreError) -> None:
+        with self._lock:
+            first, self._down = not self._down, True
+        if first:
+            logger.error("Sessions are out of order: %s", error)
+            self._notify("store_down", engine=error.engine, operation=error.operation, error=error)
+
+    def _recovered(self) -> None:
+        with self._lock:
+            first, self._down = self._down, False
+        if first:
+            logger.warning("Sessions are back: %s answers again.", self.engine)
+            self._notify("store_up", engine=self.engine)
+
+    def _announce(self) -> None:
+        """Say once per process where sessions live, and whether another key opened them."""
+        store = self.store
+        logger.info("Sessions live in %s, seen by %s.", store.engine, _REACH[store.shared])
+        known = self._fingerprints()
+        with contextlib.suppress(StoreError):
+            before = store.note("key", known[0])
+            if before is not None and before not in known:
+                logger.warning(
+                    "Another SECRET_KEY than this process's opened the sessions in %s before. "
+                    "If every worker or server makes a key of its own, sessions are lost at "
+                    "random; if the key was changed, list the old one in SECRET_KEY_FALLBACKS.",
+                    store.engine,
+                )

@@ -1,0 +1,525 @@
+"""What every `SessionStore` must do, as a test suite.
+
+Derive a class whose name starts with ``Test``, give it `make_store`, and let pytest collect it::
+
+    class TestMyStore(SessionStoreContract):
+        def make_store(self, clock):
+            return MyStore(clock=clock)
+"""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+
+import pytest
+
+from ..core.clock import Clock
+from ..core.tokens import random_text
+from ..stores.base import ABANDONED
+from ..stores.base import ADOPTED
+from ..stores.base import CONFLICT
+from ..stores.base import EXISTS
+from ..stores.base import EXPIRED
+from ..stores.base import GONE
+from ..stores.base import PASSED
+from ..stores.base import REVOKED
+from ..stores.base import Change
+from ..stores.base import Committed
+from ..stores.base import Edit
+from ..stores.base import Facts
+from ..stores.base import SessionStore
+from .clock import FakeClock
+
+PROOF = b"p" * 16
+OTHER = b"q" * 16
+THIRD = b"r" * 16
+
+
+def create(store: SessionStore, _lives: float = 1000.0, **items: bytes) -> str:
+    """A new record with these items; its locator."""
+    locator = random_text(10)
+    edits = {name: Edit(value, 0) for name, value in items.items()}
+    done = store.commit(locator, Change(create=True, proof=PROOF, lives=_lives, items=edits), None)
+    assert done.refused is None
+    return locator
+
+
+def values(
+    store: SessionStore, locator: str, proof: bytes = PROOF, *names: str
+) -> dict[str, bytes] | None:
+    """The items of a record, or those named."""
+    loaded = store.load(locator, (proof,), names or None)
+    return None if loaded is None else {n: item.value for n, item in loaded.items.items()}
+
+
+def facts_of(done: Committed) -> Facts:
+    """The facts after a commit that went through."""
+    assert done.refused is None
+    assert done.facts is not None
+    return done.facts
+
+
+class SessionStoreContract:
+    """The suite. Every test starts with an empty store."""
+
+    clock: FakeClock
+
+    def make_store(self, clock: Clock) -> SessionStore:
+        """An empty store whose clock is this one."""
+        raise AssertionError("a suite must say how its store is made")
+
+    @pytest.fixture
+    def store(self) -> t.Iterator[SessionStore]:
+        self.clock = FakeClock()
+        store = self.make_store(self.clock)
+        yield store
+        store.close()
+
+    # Loading
+
+    def test_a_missing_record_loads_as_none(self, store: SessionStore) -> None:
+        assert store.load("a" * 10, (PROOF,), None) is None
+
+    def test_what_was_committed_loads(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"2")
+        loaded = store.load(locator, (PROOF,), None)
+        assert loaded is not None
+        assert {n: i.value for n, i in loaded.items.items()} == {"a": b"1", "b": b"2"}
+        assert loaded.complete
+        assert (loaded.match, loaded.previous) == (0, False)
+        assert loaded.now == self.clock.time()
+        assert loaded.facts.created == loaded.facts.touched == self.clock.time()
+        assert loaded.facts.expires == self.clock.time() + 1000
+
+    def test_named_items_load_and_missing_names_are_left_out(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"2")
+        loaded = store.load(locator, (PROOF,), ["b", "nobody"])
+        assert loaded is not None
+        assert loaded.items["b"].value == b"2"
+        assert "nobody" not in loaded.items
+
+    def test_a_wrong_proof_loads_as_none(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        assert store.load(locator, (OTHER,), None) is None
+        assert store.load(locator, (b"",), None) is None
+
+    def test_any_of_several_proofs_loads_and_is_named(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        loaded = store.load(locator, (OTHER, PROOF), None)
+        assert loaded is not None
+        assert loaded.match == 1
+
+    @pytest.mark.parametrize(
+        "name", ["", "a" * 2000, "a" * 1999 + "b", "é", "e\u0301", "A", "a ", "\0", "汉" * 400]
+    )
+    def test_item_names_are_exact(self, store: SessionStore, name: str) -> None:
+        decoys: dict[str, t.Any] = {
+            n: bytes([65 + i]) for i, n in enumerate(["a" * 2000, "a" * 1999 + "b", "a"])
+        }
+        locator = create(store, **{**decoys, name: b"mine"})
+        loaded = store.load(locator, (PROOF,), [name])
+        assert loaded is not None
+        assert loaded.items[name].value == b"mine"
+        assert values(store, locator) == {**decoys, name: b"mine"}
+
+    @pytest.mark.parametrize("size", [0, 1, 2030, 4096, 65_535, 65_536, 65_537, 1 << 20])
+    def test_values_of_every_size_come_back(self, store: SessionStore, size: int) -> None:
+        value = bytes(range(256)) * (size // 256 + 1)
+        locator = create(store, a=value[:size], b=b"small")
+        assert values(store, locator) == {"a": value[:size], "b": b"small"}
+        assert values(store, locator, PROOF, "a") == {"a": value[:size]}
+
+    def test_a_value_may_shrink_and_grow(self, store: SessionStore) -> None:
+        locator = create(store, a=b"x" * 200_000)
+        for size in (10, 150_000, 70_000, 0):
+            store.commit(locator, Change(items={"a": Edit(b"y" * size, 99, True)}), 1)
+            assert values(store, locator) == {"a": b"y" * size}
+
+    # Items
+
+    def test_items_are_set_and_removed(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"2", c=b"3")
+        change = Change(items={"a": Edit(b"9", 1, True), "b": Edit(None, 1, True)})
+        facts_of(store.commit(locator, change, 1))
+        assert values(store, locator) == {"a": b"9", "c": b"3"}
+
+    def test_order_is_that_of_insertion(self, store: SessionStore) -> None:
+        locator = create(store, z=b"1", a=b"2", m=b"3")
+        store.commit(
+            locator,
+            Change(items={"k": Edit(b"4", 1), "a": Edit(b"5", 1, True), "b": Edit(b"6", 1)}),
+            1,
+        )
+        store.commit(locator, Change(items={"z": Edit(b"7", 1, True, append=True)}), 1)
+        loaded = store.load(locator, (PROOF,), None)
+        assert loaded is not None
+        ordered = sorted(loaded.items, key=lambda name: loaded.items[name].position)
+        assert ordered == ["a", "m", "k", "b", "z"]
+
+    def test_commits_of_different_items_both_survive(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"1")
+        one = store.commit(locator, Change(items={"a": Edit(b"2", 1, True)}), 1)
+        two = store.commit(locator, Change(items={"b": Edit(b"2", 1, True)}), 1)
+        assert one.conflicts == two.conflicts == ()
+        assert values(store, locator) == {"a": b"2", "b": b"2"}
+
+    def test_the_later_commit_of_an_item_wins_and_names_it(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"1")
+        store.commit(locator, Change(items={"a": Edit(b"2", 1, True)}), 1)
+        late = Change(items={"a": Edit(b"3", 1, True), "b": Edit(b"3", 1, True)})
+        done = store.commit(locator, late, 1)
+        assert done.refused is None
+        assert done.conflicts == ("a",)
+        assert values(store, locator) == {"a": b"3", "b": b"3"}
+
+    def test_a_strict_change_is_refused_whole(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"1")
+        store.commit(locator, Change(items={"a": Edit(b"2", 1, True)}), 1)
+        late = Change(
+            items={"a": Edit(b"3", 1, True), "b": Edit(b"3", 1, True)}, strict=True, owner="x"
+        )
+        done = store.commit(locator, late, 1)
+        assert (done.refused, done.conflicts) == (CONFLICT, ("a",))
+        assert values(store, locator) == {"a": b"2", "b": b"1"}
+        assert store.find("x") == []
+
+    def test_an_item_new_to_both_conflicts(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        store.commit(locator, Change(items={"n": Edit(b"2", 1)}), 1)
+        assert store.commit(locator, Change(items={"n": Edit(b"3", 1)}), 1).conflicts == ("n",)
+
+    def test_an_item_removed_meanwhile_conflicts(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"1")
+        store.commit(locator, Change(items={"a": Edit(None, 1, True)}), 1)
+        late = store.commit(locator, Change(items={"a": Edit(b"2", 1, True)}), 1)
+        assert late.conflicts == ("a",)
+        again = store.commit(locator, Change(items={"b": Edit(None, 1, True)}), 1)
+        assert again.conflicts == ()
+
+    def test_the_same_bytes_do_not_conflict(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        store.commit(locator, Change(items={"a": Edit(b"2", 1, True)}), 1)
+        same = store.commit(locator, Change(items={"a": Edit(b"2", 1, True)}), 1)
+        assert same.conflicts == ()
+
+    def test_what_was_seen_later_does_not_conflict(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        done = store.commit(locator, Change(items={"a": Edit(b"2", 1, True)}), 1)
+        seen = facts_of(done).version
+        again = store.commit(locator, Change(items={"a": Edit(b"3", seen, True)}), 1)
+        assert again.conflicts == ()
+
+    def test_clear_removes_all_but_what_it_sets(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"2")
+        done = store.commit(locator, Change(clear=1, items={"b": Edit(b"3", 1, True)}), 1)
+        assert done.conflicts == ()
+        assert values(store, locator) == {"b": b"3"}
+
+    def test_clear_names_what_came_meanwhile(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"2")
+        store.commit(locator, Change(items={"late": Edit(b"4", 1)}), 1)
+        done = store.commit(locator, Change(clear=1, items={"b": Edit(b"3", 1, True)}), 1)
+        assert done.conflicts == ("late",)
+        assert values(store, locator) == {"b": b"3"}
+
+    def test_size_counts_names_and_values(self, store: SessionStore) -> None:
+        locator = create(store, ab=b"123", c=b"4")
+        done = store.commit(locator, Change(items={"ab": Edit(b"1", 1, True)}), 1)
+        assert facts_of(done).size == 2 + 1 + 1 + 1
+        done = store.commit(locator, Change(items={"c": Edit(None, 1, True)}), 1)
+        assert facts_of(done).size == 3
+
+    def test_size_is_right_after_a_clear(self, store: SessionStore) -> None:
+        locator = create(store, ab=b"123", c=b"4")
+        done = store.commit(locator, Change(clear=1, items={"c": Edit(b"55", 1, True)}), 1)
+        assert facts_of(done).size == 3
+
+    # Creation and ends
+
+    def test_creating_twice_is_refused(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        again = Change(create=True, proof=OTHER, lives=10, items={"a": Edit(b"2", 0)})
+        assert store.commit(locator, again, None).refused == EXISTS
+        assert values(store, locator) == {"a": b"1"}
+
+    def test_a_missing_record_is_never_made_by_an_update(self, store: SessionStore) -> None:
+        change = Change(items={"a": Edit(b"1", 0)}, lives=100)
+        assert store.commit("a" * 10, change, 1).refused == GONE
+        assert store.count() == 0
+
+    def test_an_ended_record_is_invisible_and_takes_no_commit(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        ended = facts_of(store.commit(locator, Change(end=ABANDONED), 1))
+        assert ended.end == ABANDONED
+        assert store.load(locator, (PROOF,), None) is None
+        for fence in (1, ended.fence, None):
+            late = Change(items={"a": Edit(b"2", 1, True)}, lives=500)
+            assert store.commit(locator, late, fence).refused == GONE
+        recreate = Change(create=True, proof=PROOF, lives=10, items={"a": Edit(b"1", 0)})
+        assert store.commit(locator, recreate, None).refused == EXISTS
+        assert store.load(locator, (PROOF,), None) is None
+        assert store.count() == 0
+
+    def test_a_commit_that_leaves_no_item_ends_the_record(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        done = store.commit(locator, Change(items={"a": Edit(None, 1, True)}), 1)
+        assert facts_of(done).end == ABANDONED
+        assert store.load(locator, (PROOF,), None) is None
+
+    def test_clear_alone_ends_the_record(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1", b=b"2")
+        assert facts_of(store.commit(locator, Change(clear=1), 1)).end == ABANDONED
+        assert store.load(locator, (PROOF,), None) is None
+
+    # Expiry
+
+    def test_an_expired_record_is_never_returned(self, store: SessionStore) -> None:
+        locator = create(store, 100, a=b"1")
+        self.clock.advance(99.9)
+        assert values(store, locator) == {"a": b"1"}
+        self.clock.advance(0.1)
+        assert store.load(locator, (PROOF,), None) is None
+        late = Change(items={"a": Edit(b"2", 1, True)}, lives=500)
+        assert store.commit(locator, late, 1).refused == GONE
+        assert store.count() == 0
+
+    def test_a_touch_lengthens_a_life_and_never_shortens_it(self, store: SessionStore) -> None:
+        locator = create(store, 100, a=b"1")
+        self.clock.advance(50)
+        facts = facts_of(store.commit(locator, Change(lives=100), 1))
+        assert facts.expires == facts.touched + 100 == self.clock.time() + 100
+        assert facts_of(store.commit(locator, Change(lives=10), 1)).expires == facts.expires
+        assert facts.version == 1
+        self.clock.advance(99)
+        assert values(store, locator) == {"a": b"1"}
+
+    def test_a_timeout_of_its_own_may_shorten_a_life(self, store: SessionStore) -> None:
+        locator = create(store, 100, a=b"1")
+        facts = facts_of(store.commit(locator, Change(lives=10, timeout=10.0), 1))
+        assert facts.timeout == 10.0
+        assert facts.expires == self.clock.time() + 10
+        cleared = facts_of(store.commit(locator, Change(lives=10, timeout=None), 1))
+        assert cleared.timeout is None
+
+    # Regeneration and fences
+
+    def test_regeneration_replaces_the_proof_and_keeps_the_rest(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        facts = facts_of(store.commit(locator, Change(proof=OTHER), 1))
+        assert store.load(locator, (PROOF,), None) is None
+        assert values(store, locator, OTHER) == {"a": b"1"}
+        assert facts.floor == facts.fence == 2
+
+    def test_a_commit_below_the_floor_is_refused(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        facts = facts_of(store.commit(locator, Change(proof=OTHER), 1))
+        late = Change(items={"a": Edit(b"2", 1, True)}, lives=5000, owner="x")
+        assert store.commit(locator, late, 1).refused == PASSED
+        assert store.commit(locator, Change(proof=THIRD), 1).refused == PASSED
+        assert values(store, locator, OTHER) == {"a": b"1"}
+        assert store.commit(locator, late, facts.fence).refused is None
+        assert store.commit(locator, Change(end=REVOKED), None).refused is None
+
+    def test_a_grace_keeps_the_old_proof_for_a_while(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        facts = facts_of(store.commit(locator, Change(proof=OTHER, grace=10), 1))
+        assert facts.floor == 1
+        loaded = store.load(locator, (PROOF,), None)
+        assert loaded is not None
+        assert loaded.previous
+        late = Change(items={"a": Edit(b"2", 1, True)})
+        assert store.commit(locator, late, 1).refused is None
+        self.clock.advance(10)
+        assert store.load(locator, (PROOF,), None) is None
+        assert values(store, locator, OTHER) == {"a": b"2"}
+
+    def test_regeneration_without_grace_ends_an_earlier_grace(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        store.commit(locator, Change(proof=OTHER, grace=10), 1)
+        store.commit(locator, Change(proof=THIRD), 1)
+        assert store.load(locator, (PROOF,), None) is None
+        assert store.load(locator, (OTHER,), None) is None
+        assert values(store, locator, THIRD) == {"a": b"1"}
+
+    # Owners
+
+    def test_an_owners_living_records_are_found(self, store: SessionStore) -> None:
+        first = create(store, a=b"1")
+        self.clock.advance(1)
+        second = create(store, a=b"1")
+        other = create(store, a=b"1")
+        for locator, owner in ((second, "ann"), (first, "ann"), (other, "ännä")):
+            store.commit(locator, Change(owner=owner), 1)
+        assert [found.locator for found in store.find("ann")] == [first, second]
+        assert store.find("ann")[0].facts.owner == "ann"
+        assert [found.locator for found in store.find("ännä")] == [other]
+        assert store.find("nobody") == []
+
+    def test_an_owner_changes_and_ends(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        store.commit(locator, Change(owner="ann"), 1)
+        store.commit(locator, Change(owner="bob"), 1)
+        assert store.find("ann") == []
+        assert len(store.find("bob")) == 1
+        store.commit(locator, Change(end=REVOKED), None)
+        assert store.find("bob") == []
+
+    def test_an_expired_record_has_no_owner(self, store: SessionStore) -> None:
+        locator = create(store, 10, a=b"1")
+        store.commit(locator, Change(owner="ann"), 1)
+        self.clock.advance(10)
+        assert store.find("ann") == []
+
+    # Ends: claimed, delivered, forgotten
+
+    def test_ended_and_expired_records_are_claimed_with_reason_and_items(
+        self, store: SessionStore
+    ) -> None:
+        ended = create(store, a=b"1")
+        expired = create(store, 10, b=b"2")
+        create(store, c=b"3")
+        store.commit(ended, Change(end=REVOKED), 1)
+        self.clock.advance(3600)
+        create(store, d=b"4")
+        claimed = {each.locator: each for each in self._claim_all(store)}
+        assert claimed[ended].facts.end == REVOKED
+        assert claimed[ended].items["a"].value == b"1"
+        assert claimed[expired].facts.end == EXPIRED
+        assert claimed[expired].items["b"].value == b"2"
+        assert len(claimed) == 3
+        assert store.count() == 1
+
+    def test_what_is_claimed_comes_again_only_after_its_lease(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        store.commit(locator, Change(end=ABANDONED), 1)
+        assert [each.locator for each in store.claim(10, 60)] == [locator]
+        assert store.claim(10, 60) == []
+        self.clock.advance(3600)
+        again = store.claim(10, 60)
+        assert [each.locator for each in again] == [locator]
+        assert again[0].facts.end == ABANDONED
+
+    def test_what_is_forgotten_is_gone(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1" * 100_000)
+        store.commit(locator, Change(end=ABANDONED, owner="ann"), 1)
+        assert len(store.claim(10, 60)) == 1
+        store.forget(locator)
+        store.forget(locator)
+        store.forget("z" * 10)
+        self.clock.advance(3600)
+        assert store.claim(10, 60) == []
+        again = Change(create=True, proof=PROOF, lives=10, items={"b": Edit(b"2", 0)})
+        assert store.commit(locator, again, None).refused is None
+        assert values(store, locator) == {"b": b"2"}
+
+    def test_a_living_record_is_not_forgotten(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        store.forget(locator)
+        assert values(store, locator) == {"a": b"1"}
+
+    def test_a_touched_record_is_not_claimed_at_its_old_deadline(self, store: SessionStore) -> None:
+        locator = create(store, 100, a=b"1")
+        self.clock.advance(90)
+        store.commit(locator, Change(lives=7200), 1)
+        self.clock.advance(3600)
+        assert self._claim_all(store) == []
+        assert values(store, locator) == {"a": b"1"}
+        self.clock.advance(7200)
+        assert len(self._claim_all(store)) == 1
+
+    def test_an_ended_record_may_be_kept(self, store: SessionStore) -> None:
+        locator = random_text(10)
+        marker = Change(create=True, proof=PROOF, end=ADOPTED, lives=7200)
+        assert facts_of(store.commit(locator, marker, None)).end == ADOPTED
+        self.clock.advance(3600)
+        assert self._claim_all(store) == []
+        assert store.commit(locator, marker, None).refused == EXISTS
+        assert store.load(locator, (PROOF,), None) is None
+        assert store.count() == 0
+        self.clock.advance(7200)
+        assert [each.facts.end for each in self._claim_all(store)] == [ADOPTED]
+
+    def test_claims_are_bounded(self, store: SessionStore) -> None:
+        for _ in range(30):
+            create(store, 10, a=b"1")
+        self.clock.advance(3600)
+        seen: list[str] = []
+        for _ in range(100):
+            batch = store.claim(7, 60)
+            assert len(batch) <= 7
+            seen += [each.locator for each in batch]
+        assert len(seen) == len(set(seen)) == 30
+
+    # The rest
+
+    def test_count_counts_the_living(self, store: SessionStore) -> None:
+        assert store.count() == 0
+        for _ in range(3):
+            create(store, a=b"1")
+        assert store.count() == 3
+
+    def test_notes_are_exchanged(self, store: SessionStore) -> None:
+        assert store.note("key", b"one") is None
+        assert store.note("key", b"two") == b"one"
+        assert store.note("other", b"x") is None
+        assert store.note("key", b"two") == b"two"
+
+    def test_a_closed_store_opens_again(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        store.close()
+        assert values(store, locator) in ({"a": b"1"}, None)
+        create(store, a=b"1")
+
+    def test_threads_that_change_different_items_lose_none(self, store: SessionStore) -> None:
+        locator = create(store, start=b"0")
+        barrier = threading.Barrier(8)
+
+        def work(number: int) -> None:
+            barrier.wait()
+            for step in range(25):
+                edit = Edit(str(step).encode(), 0)
+                store.commit(locator, Change(items={f"{number}-{step}": edit}), 1)
+
+        run_threads([(work, number) for number in range(8)])
+        found = values(store, locator)
+        assert found is not None
+        assert len(found) == 8 * 25 + 1
+
+    def test_threads_that_create_one_record_make_one(self, store: SessionStore) -> None:
+        barrier = threading.Barrier(8)
+        results: list[str | None] = []
+
+        def work(number: int) -> None:
+            edits = {"who": Edit(str(number).encode(), 0)}
+            change = Change(create=True, proof=PROOF, lives=100, items=edits)
+            barrier.wait()
+            results.append(store.commit("b" * 10, change, None).refused)
+
+        run_threads([(work, number) for number in range(8)])
+        assert sorted(results, key=str) == [None] + [EXISTS] * 7
+
+    def _claim_all(self, store: SessionStore) -> list[t.Any]:
+        claimed: list[t.Any] = []
+        for _ in range(20):
+            claimed += store.claim(10, 60)
+        return claimed
+
+
+def run_threads(jobs: t.Sequence[tuple[t.Callable[[int], None], int]]) -> None:
+    """Run each job in a thread of its own, and raise here what one of them raised."""
+    errors: list[BaseException] = []
+
+    def run(work: t.Callable[[int], None], number: int) -> None:
+        try:
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

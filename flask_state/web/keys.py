@@ -1,0 +1,54 @@
+"""The application's secrets, as a keyring."""
+
+from __future__ import annotations
+
+import typing as t
+import weakref
+
+import flask
+
+from ..core.clock import Clock
+from ..core.keyring import Keyring
+from ..errors import ConfigurationError
+
+
+class AppKeys:
+    """The keyring of an application, made again when its secrets change.
+
+    Applications set `SECRET_KEY` late, and may change it: so it is looked at whenever a key is
+    needed. The last keyring is remembered; two threads may make it twice, to the same effect.
+    """
+
+    def __init__(self, app: flask.Flask, clock: Clock) -> None:
+        self._app = weakref.ref(app)
+        self._clock = clock
+        self._last: tuple[t.Any, t.Any, Keyring] | None = None
+
+    def __call__(self) -> Keyring:
+        """The keyring.
+
+        :raise ConfigurationError: where there is no key, or the fallbacks are not a list.
+        """
+        app = self._app()
+        if app is None:
+            raise ConfigurationError("the application is gone")
+        secret, fallbacks = app.config["SECRET_KEY"], app.config.get("SECRET_KEY_FALLBACKS")
+        last = self._last
+        if last is not None and last[0] == secret and last[1] == fallbacks:
+            return last[2]
+        keyring = Keyring(_secrets(secret, fallbacks), self._clock)
+        self._last = (secret, list(fallbacks) if fallbacks else fallbacks, keyring)
+        return keyring
+
+
+def _secrets(secret: t.Any, fallbacks: t.Any) -> list[bytes]:
+    if fallbacks is not None and not isinstance(fallbacks, list | tuple):
+        raise ConfigurationError(
+            "SECRET_KEY_FALLBACKS must be a list of keys; "
+            f"a {type(fallbacks).__name__} would be taken apart into one-character keys"
+        )
+    # The newest fallback comes last in Flask's list; here it is looked at first.
+    keys = [secret, *reversed(fallbacks or ())]
+    if not secret or not all(isinstance(key, str | bytes) for key in keys):
+        raise ConfigurationError("SECRET_KEY and its fallbacks must be str or bytes, and not empty")
+    return [key.encode() if isinstance(key, str) else key for key in keys]

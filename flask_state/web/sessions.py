@@ -1,0 +1,213 @@
+"""Connects sessions to Flask: opened with the request, saved with the response."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import logging
+import typing as t
+
+import flask
+from flask import sessions as flask_sessions
+
+from ..errors import StateError
+from ..session import access
+from ..session.adoption import Foreign
+from ..session.data import SessionData
+from ..session.manager import Outcome
+from ..session.working import OFF
+from ..session.working import UNOPENED
+from . import cookie_sessions
+from .current import AppState
+from .transport import Presented
+
+logger = logging.getLogger("flask_state.session")
+
+_NO_KEY = (
+    "no secret key was set. Set the secret_key on the application to something unique and secret"
+)
+
+
+class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[override]  # `new` is known
+    """The session of a request: what `flask.session` stands for.
+
+    A mapping from names to values. Changes are noticed, inside values too, and saved with the
+    response; see `SessionData` for what it does beyond a dict.
+    """
+
+    def __init__(self, app: flask.Flask, state: AppState, request: flask.Request | None) -> None:
+        super().__init__(state.parts.manager)
+        self._app = app
+        self._app_state = state
+        self._request = request
+        self._cookies: cabc.Sequence[Presented] | None = None
+        self._outlives: bool | None = None
+        self._late = False
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the client keeps its id longer than the browser runs. May be set."""
+        if self._outlives is not None:
+            return self._outlives
+        presented = self.cookies()
+        if self._id is not None:
+            presented = [each for each in presented if each.text == self._id.text]
+        return bool(presented) and presented[0].permanent
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        self.accessed = True
+        if self._state == OFF:
+            self._write(())
+        if bool(value) != self.permanent:
+            self._cookie_due = True
+        self._outlives = bool(value)
+
+    def cookies(self) -> cabc.Sequence[Presented]:
+        """What the request presents as ids. Read once."""
+        if self._cookies is None:
+            request = self._request
+            transport = self._app_state.transport
+            self._cookies = transport.present(self._app, request) if request is not None else ()
+        return self._cookies
+
+    def view_done(self, response: flask.Response) -> flask.Response:
+        """Runs first after the view: from here on a failing store must not spoil its answer."""
+        self._late = True
+        return response
+
+    def _presented(self) -> cabc.Sequence[str]:
+        return [each.text for each in self.cookies()]
+
+    def _foreign(self) -> Foreign | None:
+        return cookie_sessions.read(self._app, self._presented()) if self.cookies() else None
+
+    def _mode(self) -> str:
+        """That of the view, where this is the session of the request it answers."""
+        request = self._request
+        if request is None or not flask.has_request_context():
+            return access.MERGE
+        if flask.request._get_current_object() is not request:  # type: ignore[attr-defined]
+            return access.MERGE
+        endpoint = request.endpoint
+        if endpoint is None:
+            return access.MERGE
+        if endpoint == "static" or endpoint.endswith(".static"):
+            return access.OFF
+        return access.mode_of(self._app.view_functions.get(endpoint))
+
+    def _is_late(self) -> bool:
+        return self._late
+
+    def _reopened(self) -> None:
+        if flask.has_app_context():
+            context = flask.g._get_current_object()
+            self._app_state.late[id(context)] = self
+
+
+class StateSessionInterface(flask_sessions.SessionInterface):
+    """Flask's session interface over the stores. `init_app` sets it on the application."""
+
+    def __init__(self, state: AppState, check: cabc.Callable[[flask.Flask], None]) -> None:
+        self._state = state
+        self._check = check
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> Session | None:
+        """A session that loads at its first touch. No I/O, no parsing: runs for every request."""
+        state = self._state
+        if not state.checked:
+            self._check(app)
+        if not app.config["SECRET_KEY"]:
+            return None
+        session = Session(app, state, request)
+        flask.after_this_request(session.view_done)
+        return session
+
+    def make_null_session(self, app: flask.Flask) -> Session:  # type: ignore[override]
+        """What reads as empty and can't be written: there is no secret key."""
+        session = Session(app, self._state, None)
+        session._turn_off(_NO_KEY)
+        return session
+
+    def is_null_session(self, obj: object) -> bool:
+        """Whether there is nothing to save: no key, or the view wants no session."""
+        return isinstance(obj, SessionData) and obj._state == OFF and not obj._failed
+
+    def save_session(
+        self, app: flask.Flask, session: flask_sessions.SessionMixin, response: flask.Response
+    ) -> None:
+        """Commit what the request changed, and tell the client what follows."""
+        if not isinstance(session, Session):
+            raise StateError(
+                f"flask.session was replaced by a {type(session).__name__}, which can't be saved"
+            )
+        refresh = app.config["SESSION_REFRESH_EACH_REQUEST"]
+        if session._state == UNOPENED and not session._cookie_due and session._held is None:
+            if session.accessed:
+                response.vary.add("Cookie")
+            if refresh and not session._sealed:
+                self._refresh_unopened(app, session, response)
+            session._sealed = True
+            return
+        if session._sealed and session._failed:
+            return
+        self._save(app, session, response, refresh)
+
+    def _refresh_unopened(
+        self, app: flask.Flask, session: Session, response: flask.Response
+    ) -> None:
+        """Send a permanent id again, as Flask does, though nothing of it was touched."""
+        header = session._request.environ.get("HTTP_COOKIE") if session._request else None
+        if not header:
+            return
+        for each in session.cookies():
+            if each.permanent and self._state.parts.manager.ids.parse(each.text) is not None:
+                self._state.transport.carry(app, response, each.text, True)
+                response.vary.add("Cookie")
+                return
+
+    def _save(
+        self, app: flask.Flask, session: Session, response: flask.Response, refresh: bool
+    ) -> None:
+        discard = response.status_code >= 500 and not self._state.settings.session_save_on_error
+        try:
+            if session._state == UNOPENED and session._held is None:
+                session._open(())
+            permanent = session.permanent
+            outcome = self._state.parts.manager.save(
+                session, discard=discard, refresh=refresh and permanent
+            )
+        except Exception as error:
+            session._turn_off("saving it failed", failed=True)
+            session._sealed = True
+            _pour(app.make_response(app.handle_user_exception(error)), response)
+        else:
+            session._sealed = True
+            if outcome is Outcome.SET and session._held is not None:
+                self._state.transport.carry(app, response, session._held.text, permanent)
+            elif outcome is Outcome.DELETE:
+                self._state.transport.drop(app, response)
+        response.vary.add("Cookie")
+
+
+def save_late(state: AppState, error: BaseException | None) -> None:
+    """Save a session that was changed after its response left. Runs at a context's teardown."""
+    if not state.late:
+        return
+    context = flask.g._get_current_object()
+    session = state.late.pop(id(context), None)
+    if session is None:
+        return
+    try:
+        state.parts.manager.save(session, discard=error is not None, refresh=False)
+    except Exception:
+        # The response has left: there is nobody to answer any more.
+        logger.exception("Changes to a session after its response could not be saved.")
+
+
+def _pour(answer: flask.Response, response: flask.Response) -> None:
+    """Make a response that was given away say what another one says."""
+    response.status = answer.status
+    response.headers.clear()
+    response.headers.extend(answer.headers)
+    response.response = answer.response
+    response.direct_passthrough = answer.direct_passthrough

@@ -1,0 +1,1 @@
+"""The tests mirror the package; what checks the whole of it stands at this level."""
