@@ -6,6 +6,7 @@ import functools
 import os
 import typing as t
 import weakref
+from urllib.parse import quote
 
 import flask
 
@@ -79,7 +80,7 @@ class FlaskState:
         settings = settings_table.read(app.config)
         state = self._state_of(app, settings)
         register(app, state)
-        app.config.update(settings_table.as_config(settings))
+        app.config.update(state.written)
         check = functools.partial(_first_request, state=state)
         app.session_interface = StateSessionInterface(state, check)
         app.teardown_request(functools.partial(save_late, state))
@@ -87,6 +88,7 @@ class FlaskState:
     def _state_of(self, app: flask.Flask, settings: Settings) -> AppState:
         codec, reference = self.codec, weakref.ref(app)
         keys = AppKeys(app, self._clock)
+        written = settings_table.as_config(settings)
 
         def living_app() -> flask.Flask:
             found = reference()
@@ -108,31 +110,35 @@ class FlaskState:
                 settings.session_idle_timeout
                 or living_app().permanent_session_lifetime.total_seconds()
             ),
-            session_url=lambda: _session_url(living_app(), settings),
+            session_url=lambda: _session_url(living_app(), settings, written),
             sweeps=lambda: not living_app().testing and flask.has_request_context(),
             notify=notify,
         )
-        return AppState(settings, parts, self._transport, late={})
+        return AppState(settings, parts, self._transport, late={}, written=written)
 
 
-def _session_url(app: flask.Flask, settings: Settings) -> t.Any:
-    """Where sessions are kept: asked at their first use, when TESTING is known."""
+def _session_url(app: flask.Flask, settings: Settings, written: dict[str, t.Any]) -> t.Any:
+    """Where sessions are kept. Asked at their first use, because TESTING may be set late."""
     url = settings.session_url if settings.session_url is not None else settings.url
-    if url != "auto":
-        return url
-    return "memory://" if app.testing else f"lmdb://{os.path.join(app.instance_path, 'state')}"
+    if url == "auto":
+        path = os.path.join(os.path.abspath(app.instance_path), "state")
+        url = "memory://" if app.testing else f"lmdb://{quote(path)}"
+        key = "STATE_URL" if settings.session_url is None else "STATE_SESSION_URL"
+        app.config[key] = written[key] = url
+    return url
 
 
 def _first_request(app: flask.Flask, *, state: AppState) -> None:
-    """Compare the settings once more, and listen to what was imported since `init_app`."""
-    written = settings_table.as_config(state.settings)
-    for key in app.config:
-        if key.startswith(settings_table.PREFIX) and key in written:
-            if app.config[key] != written[key]:
-                raise ConfigurationError(
-                    f"{key} was changed after init_app, which reads it once: "
-                    "set it before FlaskState.init_app(app) is called"
-                )
+    """Compare the settings once more, and listen to what was imported since `init_app`.
+
+    :raise ConfigurationError: where a key was changed since it was read.
+    """
+    for key, value in state.written.items():
+        if app.config.get(key) != value:
+            raise ConfigurationError(
+                f"{key} was changed after init_app, which reads it once: "
+                "set it before FlaskState.init_app(app) is called"
+            )
     state.checked = True
     if state.settings.session_renew_at_login:
         login.connect(app)

@@ -19,6 +19,7 @@ SESSION_ENGINES: dict[str, str] = {
 }
 """Schemes, and the function that makes a `SessionStore` of an `EngineURL` and a `Clock`."""
 
+_ADAPTER: t.Final = "flask_state.stores.adapter:ByteSessionStore"
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 
@@ -92,9 +93,9 @@ def open_sessions(url: t.Any, clock: Clock) -> t.Any:
     :raise ConfigurationError: where there is no such engine or its driver is not installed.
     """
     if not isinstance(url, str):
-        return url
+        return _as_session_store(url, clock)
     if _IMPORT_PATH.match(url):
-        return _imported(url)(clock)
+        return _as_session_store(_imported(url)(clock), clock)
     parsed = parse(url)
     target = SESSION_ENGINES.get(parsed.scheme)
     if target is None:
@@ -104,6 +105,18 @@ def open_sessions(url: t.Any, clock: Clock) -> t.Any:
             "and import paths such as package.module:factory"
         )
     return _imported(target)(parsed, clock)
+
+
+def _as_session_store(store: t.Any, clock: Clock) -> t.Any:
+    """The store as it is, or the adapter around one that only keeps bytes."""
+    if hasattr(store, "commit"):
+        return store
+    if hasattr(store, "get") and hasattr(store, "put"):
+        return _imported(_ADAPTER)(store, clock=clock)
+    raise ConfigurationError(
+        f"a {type(store).__name__} is neither a SessionStore nor a ByteStore: "
+        "see flask_state.stores.base for what they have to offer"
+    )
 
 
 def _imported(target: str) -> t.Any:

@@ -28,8 +28,10 @@ class AppState:
     late: dict[int, Session]
     """Sessions touched after their response left, by the identity of the context's `g`, from
     that touch to the context's teardown. Only the thread that runs a context touches its key."""
+    written: dict[str, t.Any]
+    """The `STATE_*` keys as they were written back to `app.config`."""
     checked: bool = False
-    """Whether the first request compared the settings once more."""
+    """Whether the first request compared them with `app.config` once more."""
 
 
 def register(app: flask.Flask, state: AppState) -> None:
