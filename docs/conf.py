@@ -18,6 +18,8 @@ release = version = importlib.metadata.version("flask-statekit")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 html_theme = "furo"
 html_title = "flask_state"
+add_module_names = False
+smartquotes = False  # 'auto' is a value, not a quotation
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["deflist", "fieldlist"]
@@ -36,7 +38,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(flask|werkzeug|blinker|jinja2|itsdangerous)\..*"),
     (r"py:.*", r"(collections\.abc|cabc|typing|t|types|enum|datetime|dt|decimal|uuid)\..*"),
-    (r"py:class", r"~?[A-Z][a-z]?"),  # type variables
+    (r"py:class", r"~?(.*\.)?[A-Z]"),  # type variables
+    (r"py:class", r"flask_state\.(.*\.)?_\w+"),  # bases that nobody should name
 ]
 
 

@@ -6,17 +6,11 @@ The names of a first day are here. Errors are in `flask_state.errors`, signals i
 
 from __future__ import annotations
 
-import typing as _t
-
-import flask as _flask
-
 from . import errors
 from . import signals
 from .extension import FlaskState
 from .session.access import session_access
 from .web.sessions import Session
-
-session = _t.cast(Session, _flask.session)
-"""`flask.session` itself, with the type it has here."""
+from .web.sessions import session
 
 __all__ = ["FlaskState", "Session", "errors", "session", "session_access", "signals"]

@@ -26,7 +26,6 @@ from .web.current import app_state
 from .web.current import register
 from .web.keys import AppKeys
 from .web.sessions import StateSessionInterface
-from .web.sessions import save_late
 from .web.transport import CookieTransport
 from .web.transport import Transport
 
@@ -83,7 +82,6 @@ class FlaskState:
         app.config.update(state.written)
         check = functools.partial(_first_request, state=state)
         app.session_interface = StateSessionInterface(state, check)
-        app.teardown_request(functools.partial(save_late, state))
 
     def _state_of(self, app: flask.Flask, settings: Settings) -> AppState:
         codec, reference = self.codec, weakref.ref(app)
@@ -106,15 +104,20 @@ class FlaskState:
             ids=self._ids,
             clock=self._clock,
             keyring=keys,
-            idle_timeout=lambda: (
-                settings.session_idle_timeout
-                or living_app().permanent_session_lifetime.total_seconds()
-            ),
+            idle_timeout=lambda: _idle_timeout(living_app(), settings),
             session_url=lambda: _session_url(living_app(), settings, written),
             sweeps=lambda: not living_app().testing and flask.has_request_context(),
             notify=notify,
         )
         return AppState(settings, parts, self._transport, late={}, written=written)
+
+
+def _idle_timeout(app: flask.Flask, settings: Settings) -> float:
+    """Seconds; Flask's own setting is read when used, as Flask does."""
+    if settings.session_idle_timeout is not None:
+        return settings.session_idle_timeout
+    lifetime = app.config["PERMANENT_SESSION_LIFETIME"]
+    return float(lifetime) if isinstance(lifetime, int) else float(lifetime.total_seconds())
 
 
 def _session_url(app: flask.Flask, settings: Settings, written: dict[str, t.Any]) -> t.Any:

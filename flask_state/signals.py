@@ -1,23 +1,37 @@
-"""The signals of flask_state. See `flask_state.web.signals` for what each one carries."""
+"""The signals of flask_state. The sender is the application; receivers take ``**extra`` too."""
 
 from __future__ import annotations
 
-from .web.signals import session_conflict
-from .web.signals import session_damaged
-from .web.signals import session_ended
-from .web.signals import session_rejected
-from .web.signals import session_renewed
-from .web.signals import session_started
-from .web.signals import store_down
-from .web.signals import store_up
+from blinker import NamedSignal
+from blinker import Namespace
 
-__all__ = [
-    "session_conflict",
-    "session_damaged",
-    "session_ended",
-    "session_rejected",
-    "session_renewed",
-    "session_started",
-    "store_down",
-    "store_up",
-]
+_signals = Namespace()
+
+session_started: NamedSignal = _signals.signal("session-started")
+"""A session was stored for the first time. `handle`."""
+
+session_ended: NamedSignal = _signals.signal("session-ended")
+"""A session has ended. `handle`; `reason`: ``"abandoned"``, ``"expired"``, ``"revoked"`` or
+``"damaged"``; `owner`; `items`: its last values. Sent by the sweeper, outside of any request, at
+least once: if a receiver raises, all of them are told again later. Let handlers bear that."""
+
+session_renewed: NamedSignal = _signals.signal("session-renewed")
+"""A session has a new id. `handle`."""
+
+session_conflict: NamedSignal = _signals.signal("session-conflict")
+"""Two requests met. `handle`; `reason`: ``"changed"``: the later change of `items` won;
+``"passed"`` or ``"gone"``: the session was regenerated or ended meanwhile, and what this request
+changed was dropped."""
+
+session_rejected: NamedSignal = _signals.signal("session-rejected")
+"""A client presented an id that is none. `reason`: ``"unknown"`` (forged, expired or ended) or
+``"malformed"``."""
+
+session_damaged: NamedSignal = _signals.signal("session-damaged")
+"""A stored session could not be read and reads as empty. `handle`."""
+
+store_down: NamedSignal = _signals.signal("store-down")
+"""The store failed; sent once per outage and process. `engine`, `operation`, `error`."""
+
+store_up: NamedSignal = _signals.signal("store-up")
+"""The store answers again. `engine`."""

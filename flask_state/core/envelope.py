@@ -14,8 +14,11 @@ SEALED: t.Final = 1
 COMPRESSED: t.Final = 2
 KEY_ID_BYTES: t.Final = 4
 
+PLAIN: t.Final = bytes([VERSION, 0])
+"""All there is around a payload without flags, which is the case of every item of a session."""
+
+
 _KNOWN = SEALED | COMPRESSED
-_PLAIN = bytes([VERSION, 0])
 
 
 class Opened(t.NamedTuple):
@@ -34,16 +37,6 @@ def wrap(payload: bytes, flags: int = 0, key_id: bytes = b"") -> bytes:
     if len(key_id) != (KEY_ID_BYTES if flags & SEALED else 0):
         raise ValueError("a sealed envelope, and no other, has a key id")
     return bytes([VERSION, flags]) + key_id + payload
-
-
-def wrap_plain(payload: bytes) -> bytes:
-    """`wrap` without flags: the case of every item of a session."""
-    return _PLAIN + payload
-
-
-def unwrap_plain(data: bytes) -> bytes | None:
-    """The payload of an envelope without flags; None for any other bytes."""
-    return data[2:] if data[:2] == _PLAIN else None
 
 
 def unwrap(data: bytes) -> Opened | None:

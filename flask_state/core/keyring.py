@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import logging
 import typing as t
+from hashlib import blake2b
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -60,6 +61,7 @@ class Keyring:
         self._secrets = tuple(secrets)
         self._clock = clock or SystemClock()
         self._key = functools.lru_cache(maxsize=256)(_derive)
+        self._proof_keys: dict[str, list[bytes]] = {}
         self._ids = tuple(self._key(s, b"key-id")[: envelope.KEY_ID_BYTES] for s in secrets)
         short = sum(len(secret) < MIN_SECRET_BYTES for secret in secrets)
         if short:
@@ -81,11 +83,13 @@ class Keyring:
 
     def proofs(self, purpose: str, text: str) -> tuple[bytes, ...]:
         """Keyed hashes of a text, under the current secret first: `PROOF_BYTES` each."""
-        data, info = text.encode(), purpose.encode()
-        return tuple(
-            hmac.digest(self._key(secret, info), data, hashlib.sha256)[:PROOF_BYTES]
-            for secret in self._secrets
-        )
+        keys = self._proof_keys.get(purpose)
+        if keys is None:
+            info = purpose.encode()
+            keys = self._proof_keys[purpose] = [self._key(s, info) for s in self._secrets]
+        data = text.encode()
+        # Keyed BLAKE2b (RFC 7693) is a MAC by itself, at a third of the cost of HMAC-SHA256.
+        return tuple([blake2b(data, digest_size=PROOF_BYTES, key=key).digest() for key in keys])
 
     def digests(self, purpose: str, data: bytes) -> tuple[bytes, ...]:
         """Whole keyed hashes of 32 bytes, under the current secret first, to derive things from."""

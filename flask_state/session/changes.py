@@ -66,7 +66,7 @@ class ChangeMaker:
     ) -> tuple[Change | None, Id]:
         """The change to a stored session, and the id it has then; None where there is none."""
         edits = data._edits(encode)
-        lives = self._lifetime.touch(facts, data._now)
+        lives = data._touch
         if data._timeout is not MISSING:
             lives = self._lifetime.ahead(facts, data._own_timeout(), data._now)
         next_id, proof, grace = self._renewal(data, facts, id)

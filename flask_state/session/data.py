@@ -31,17 +31,13 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
     item, and values are decoded as they are read. Changes are noticed, inside values too.
     """
 
-    def __init__(self, manager: SessionManager) -> None:
-        super().__init__()
-        self._manager = manager
+    _manager: SessionManager
 
     # Reading
 
     def __getitem__(self, name: str) -> t.Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            return self._read(name)
+        value = self._values.get(name, MISSING)
+        return self._read(name) if value is MISSING else value
 
     def get(self, name: str, default: t.Any = None) -> t.Any:
         """The item, or the default."""
@@ -92,7 +88,7 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
             self._names.setdefault(name)
 
     def __delitem__(self, name: str) -> None:
-        self._write((name,))
+        self._change((name,))
         self[name]  # raises the KeyError
         del self._values[name]
         self._set.pop(name, None)
@@ -100,9 +96,31 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
         if self._names is not None:
             self._names.pop(name, None)
 
+    def pop(self, name: str, *default: t.Any) -> t.Any:
+        """Remove an item and return its value, or the default."""
+        self._change((name,))
+        return super().pop(name, *default)
+
+    def popitem(self) -> tuple[str, t.Any]:
+        """Remove the last item and return it, as a dict does."""
+        self._change(None)
+        for name in reversed(self._all_names()):
+            return name, self.pop(name)
+        raise KeyError("the session is empty")
+
+    def setdefault(self, name: str, default: t.Any = None) -> t.Any:
+        """The item; the default, now set, where there is none."""
+        self._change((name,))
+        return super().setdefault(name, default)
+
+    def update(self, *others: t.Any, **values: t.Any) -> None:
+        """Set items, as `dict.update` does."""
+        self._change(())
+        super().update(*others, **values)
+
     def clear(self) -> None:
         """Remove all items. Saved so, the session ends; filled again, it goes on."""
-        self._write(())
+        self._change(())
         for known in (self._values, self._set, self._removed, self._raw):
             known.clear()
         self._names = {}
@@ -114,9 +132,11 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
 
         Set it to have the client given its id in any case.
         """
+        if self._state == UNOPENED:
+            return self._saved
         if self._modified or self._set or self._removed or self._cleared:
             return True
-        return self._changes_facts() or any(True for _ in self._mutated(self._manager.encode))
+        return self._changes_facts() or bool(self._mutated(self._manager.encode))
 
     @modified.setter
     def modified(self, value: bool) -> None:
@@ -233,11 +253,15 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
             if self._names is None:
                 self._manager.fetch(self, names)
 
-    def _write(self, names: tuple[str, ...]) -> None:
-        """Before every change: it may be off, or too late."""
+    def _change(self, names: tuple[str, ...] | None) -> None:
+        """Before every change: it may be off."""
         self._open(names)
         if self._state == OFF:
             raise SessionReadOnly(f"the session is unavailable because {self._off}")
+
+    def _write(self, names: tuple[str, ...]) -> None:
+        """Before something is stored: it may be off, or too late to start."""
+        self._change(names)
         if self._sealed and self._facts is None:
             raise StateError(f"a session can't be started: {_LATE}")
 

@@ -39,15 +39,17 @@ class Lifetime:
         return life
 
     def touch(self, facts: Facts, now: float) -> float | None:
-        """What a touch would write, or None where none is due."""
-        life = self.ahead(facts, facts.timeout, now)
-        gain = now + life - facts.expires
-        capped = self._absolute is not None and life < self.timeout(facts.timeout)
-        due = gain > 0 if capped else gain >= self.timeout(facts.timeout) * _SLACK
-        return life if due else None
+        """Seconds a touch would write, or None where none is due.
 
-    def is_over(self, facts: Facts, now: float) -> bool:
-        """Whether today's limits end a session that was stored under longer ones."""
-        if self._absolute is not None and now >= facts.created + self._absolute:
-            return True
-        return now >= facts.touched + self.timeout(facts.timeout) * (1 + _SLACK)
+        0 or less where today's limits end a session that was stored under longer ones.
+        """
+        timeout = self.timeout(facts.timeout)
+        if now >= facts.touched + timeout * (1 + _SLACK):
+            return 0.0
+        life = timeout * (1 + _SLACK)
+        if self._absolute is None:
+            return life if now + life - facts.expires >= timeout * _SLACK else None
+        left = facts.created + self._absolute - now
+        if left < life:
+            return left if left <= 0 or now + left > facts.expires else None
+        return life if now + life - facts.expires >= timeout * _SLACK else None

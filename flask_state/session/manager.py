@@ -90,35 +90,38 @@ class SessionManager:
         if data._mode() == access.OFF:
             data._turn_off('this view is marked @session_access("off")')
             return
-        with self._outage(data):
-            if data._sealed:
-                data._reopened()
+        try:
             if data._sealed or data._held is not None:
-                found = data._held is not None and self._load_into(data, data._held, names)
+                found = self._reopen(data, names)
             else:
                 found = self._open_presented(data, names)
             if not found:
                 data._begin()
+        except StoreError:
+            self._fail(data)
 
     def fetch(self, data: WorkingCopy, names: tuple[str, ...] | None) -> None:
         """Bring more items of a loaded session; what was read before stays as it was."""
-        with self._outage(data):
+        try:
             loaded = self._load(data._id, names) if data._id is not None else None
-            if loaded is not None:
-                data._merge(loaded)
-            else:
-                # It ended or got another id meanwhile: no more is to be had of it.
-                data._order()
+        except StoreError:
+            self._fail(data)
+            return
+        if loaded is not None:
+            data._merge(loaded)
+        else:
+            # It ended or got another id meanwhile: no more is to be had of it.
+            data._order()
 
     def decode(self, data: WorkingCopy, name: str, item: Item) -> t.Any:
         """The value of an item.
 
         :raise KeyError: where its bytes are no good: then the whole session is empty.
         """
-        payload = envelope.unwrap_plain(item.value)
+        value = item.value
         try:
-            if payload is not None:
-                return self._codec.loads(payload)
+            if value[:2] == envelope.PLAIN:
+                return self._codec.loads(value[2:])
             logger.warning("A session was written by a newer flask_state; it reads as empty.")
         except SerializationError as error:
             if data._id is not None:
@@ -145,9 +148,14 @@ class SessionManager:
         :raise SerializationError: naming the item.
         """
         try:
-            return envelope.wrap_plain(self._codec.dumps(value))
+            return envelope.PLAIN + self._codec.dumps(value)
         except SerializationError as error:
             raise SerializationError(f"session[{name!r}]: {error}", key=name) from error
+
+    def _reopen(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
+        if data._sealed:
+            data._reopened()
+        return data._held is not None and self._load_into(data, data._held, names)
 
     def _open_presented(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
         texts = data._presented()
@@ -155,17 +163,19 @@ class SessionManager:
         for id in candidates[:MAX_PRESENTED]:
             if self._load_into(data, id, names):
                 return True
+        if not texts:
+            return False
         if self._settings.session_adopt_cookies and self._adopt(data, names):
             return True
-        if texts:
-            self._notify("rejected", reason="unknown" if candidates else "malformed")
+        self._notify("rejected", reason="unknown" if candidates else "malformed")
         return False
 
     def _load_into(self, data: WorkingCopy, id: Id, names: tuple[str, ...] | None) -> bool:
         loaded = self._load(id, names)
         if loaded is None:
             return False
-        if self.lifetime.is_over(loaded.facts, loaded.now):
+        touch = self.lifetime.touch(loaded.facts, loaded.now)
+        if touch is not None and touch <= 0:
             self._store.commit(id.locator, Change(end=EXPIRED), loaded.facts.fence)
             return False
         if loaded.previous:
@@ -173,6 +183,7 @@ class SessionManager:
             if successor is not None:
                 id, data._cookie_due = successor, True
         data._attach(id, loaded)
+        data._touch = touch
         data._stale = loaded.match > 0 and not loaded.previous
         return True
 
@@ -230,6 +241,7 @@ class SessionManager:
         :param refresh: the client shall have its id again though nothing changed.
         """
         with data._lock:
+            data._saved = False
             if discard and data._state == OPEN:
                 data._drop_changes()
             try:
@@ -277,7 +289,7 @@ class SessionManager:
         if change is None:
             return None
         if change.items or change.clear is not None or data._changes_facts() or next_id != data._id:
-            data._cookie_due = True
+            data._cookie_due = data._saved = True
         done = self._store.commit(data._id.locator, change, data._facts.fence)
         if done.conflicts and change.strict:
             named = ", ".join(map(repr, done.conflicts))
@@ -300,7 +312,8 @@ class SessionManager:
                 return None
             done = self._store.commit(id.locator, change, None)
             if done.refused != EXISTS:
-                data._id, data._cookie_due = id, True
+                data._id = id
+                data._cookie_due = data._saved = True
                 self._notify("started", handle=id.locator)
                 return done
             data._id = None  # the locator was taken: one in 2**50 for each session there is
@@ -308,8 +321,11 @@ class SessionManager:
 
     # Trouble
 
-    def _outage(self, data: WorkingCopy) -> _Outage:
-        return _Outage(data, quiet=self._settings.session_on_outage == "empty")
+    def _fail(self, data: WorkingCopy) -> None:
+        """While a StoreError is handled: turn the session off, and raise it where it is due."""
+        data._turn_off("its store does not answer", failed=True)
+        if self._settings.session_on_outage == "error" and not data._is_late():
+            raise
 
     def _conflict(self, data: WorkingCopy, reason: str, items: cabc.Sequence[str] = ()) -> None:
         handle = data._id.locator if data._id is not None else None
@@ -323,22 +339,3 @@ class SessionManager:
             self._store.commit(id.locator, Change(end=DAMAGED), None)
         except (StoreError, DamagedRecord):
             logger.warning("The damaged session %s could not be ended.", id.locator)
-
-
-class _Outage:
-    """While a session is opened: a failing store turns it off, and is told or passed over."""
-
-    __slots__ = ("_data", "_quiet")
-
-    def __init__(self, data: WorkingCopy, quiet: bool) -> None:
-        self._data = data
-        self._quiet = quiet
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, StoreError):
-            return False
-        self._data._turn_off("its store does not answer", failed=True)
-        return self._quiet or self._data._is_late()

@@ -95,8 +95,13 @@ class WatchedStore:
 
     def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
         """`SessionStore.commit`."""
-        with self._watching():
+        try:
             done = self.store.commit(locator, change, fence)
+        except StoreError as error:
+            self._failed(error)
+            raise
+        if self._down:
+            self._recovered()
         if self._committed_in != os.getpid():
             self._committed_in = os.getpid()
             self._announce()

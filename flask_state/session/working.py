@@ -23,6 +23,32 @@ UNOPENED: t.Final = 0
 OPEN: t.Final = 1
 OFF: t.Final = 2
 
+_KNOWN_WHILE_OPEN: t.Final = (
+    *("_state", "_failed", "_facts", "_now", "_touch", "_stale"),
+    *("_raw", "_values", "_absent", "_names", "_set", "_removed", "_cleared", "_modified"),
+    *("_owner", "_timeout", "_regenerate", "_grace"),
+)
+    "_state",
+    "_failed",
+    "_facts",
+    "_now",
+    "_touch",
+    "_names",
+    "_cleared",
+    "_modified",
+    "_owner",
+    "_timeout",
+    "_regenerate",
+    "_grace",
+    "_stale",
+    "_raw",
+    "_values",
+    "_absent",
+    "_set",
+    "_removed",
+]
+"""What `WorkingCopy` forgets when it is unloaded."""
+
 Encode = cabc.Callable[[str, t.Any], bytes]
 
 
@@ -34,50 +60,74 @@ class WorkingCopy:
     single operations on a dict.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self.accessed = False
-        self._sealed = False
-        """Its response has left: no id can be given to the client any more."""
-        self._id: Id | None = None
-        self._held: Id | None = None
-        """The id that the client holds after a save."""
-        self._cookie_due = False
-        """The client is to be given the id in any case."""
-        self._ended = False
-        """This request ended the session, and began no other."""
-        self._off = ""
-        """Why it is off."""
-        self._failed = False
-        """It is off because its store failed."""
-        self._unload()
+    # One is made for every request, and few are touched: so what most never change stands on
+    # the class, and costs nothing until it does.
+
+    accessed: bool = False
+    _sealed: bool = False
+    """Its response has left: no id can be given to the client any more."""
+    _id: Id | None = None
+    _held: Id | None = None
+    """The id that the client holds after a save."""
+    _cookie_due: bool = False
+    """The client is to be given the id in any case."""
+    _ended: bool = False
+    """This request ended the session, and began no other."""
+    _off: str = ""
+    """Why it is off."""
+    _saved: bool = False
+    """The last save had something to save."""
+
+    _state: int = UNOPENED
+    _failed: bool = False
+    """It is off because its store failed."""
+    _facts: Facts | None = None
+    """None where nothing is stored of it."""
+    _now: float = 0.0
+    """The store's time when it was loaded."""
+    _touch: float | None = None
+    """Seconds to live that a touch is to write, where one is due."""
+    _names: dict[str, None] | None = None
+    """All names in their order; None while not all are known."""
+    _cleared: bool = False
+    _modified: bool = False
+    """The user said so."""
+    _owner: str | Missing | None = MISSING
+    _timeout: float | Missing | None = MISSING
+    _regenerate: bool = False
+    _grace: float = 0.0
+    _stale: bool = False
+    """Its proof was made under an old key."""
+
+    # These are made when it is opened; until then nothing writes to them.
+    _raw: dict[str, Item] = {}  # noqa: RUF012
+    """Stored items, as they were when first read."""
+    _values: dict[str, t.Any] = {}  # noqa: RUF012
+    """Values decoded or assigned: what the user sees."""
+    _absent: set[str] = set()  # noqa: RUF012
+    """Names looked up and not found."""
+    _set: dict[str, bool] = {}  # noqa: RUF012
+    """Names assigned, and whether they move to the end."""
+    _removed: dict[str, None] = {}  # noqa: RUF012
+
+    @property
+    def _lock(self) -> threading.RLock:
+        own = self.__dict__
+        lock: threading.RLock | None = own.get("_the_lock")
+        if lock is None:
+            lock = own.setdefault("_the_lock", threading.RLock())  # one step: all get the same
+        return lock
 
     def _unload(self) -> None:
         """Back to what nothing is known of."""
-        self._state = UNOPENED
-        self._facts: Facts | None = None
-        """None where nothing is stored of it."""
-        self._now = 0.0
-        """The store's time when it was loaded."""
-        self._raw: dict[str, Item] = {}
-        """Stored items, as they were when first read."""
-        self._values: dict[str, t.Any] = {}
-        """Values decoded or assigned: what the user sees."""
-        self._absent: set[str] = set()
-        """Names looked up and not found."""
-        self._names: dict[str, None] | None = None
-        """All names in their order; None while not all are known."""
-        self._set: dict[str, bool] = {}
-        """Names assigned, and whether they move to the end."""
-        self._removed: dict[str, None] = {}
-        self._cleared = False
-        self._modified = False
-        self._owner: str | None | Missing = MISSING
-        self._timeout: float | None | Missing = MISSING
-        self._regenerate = False
-        self._grace = 0.0
-        self._stale = False
-        """Its proof was made under an old key."""
+        own = self.__dict__
+        for name in _KNOWN_WHILE_OPEN:
+            own.pop(name, None)
+
+    def _open_as(self, state: int) -> None:
+        self._raw, self._values, self._set = {}, {}, {}
+        self._absent, self._removed = set(), {}
+        self._state = state
 
     # What the request says, overridden by whoever opens it.
 
@@ -104,18 +154,18 @@ class WorkingCopy:
 
     def _begin(self) -> None:
         """It is new: nothing is stored of it."""
+        self._open_as(OPEN)
         self._names = {}
-        self._state = OPEN
 
     def _attach(self, id: Id, loaded: Loaded) -> None:
         """It is stored, and this is what was loaded."""
+        self._open_as(OPEN)
         self._id = id
         self._facts = loaded.facts
         self._now = loaded.now
         self._raw = loaded.items
         if loaded.complete:
             self._order()
-        self._state = OPEN
 
     def _merge(self, loaded: Loaded) -> None:
         """More of it was loaded; what was read before stays as it was."""
@@ -134,17 +184,17 @@ class WorkingCopy:
     def _turn_off(self, why: str, *, failed: bool = False) -> None:
         """The null session: it reads as empty, and every write says why."""
         self._unload()
+        self._open_as(OFF)
         self._names = {}
         self._off, self._failed = why, failed
-        self._state = OFF
 
     def _become_ghost(self, values: dict[str, t.Any]) -> None:
         """The record has ended: these values stay readable, and are not stored again."""
         self._unload()
+        self._open_as(OPEN)
         self._id = self._held = None
         self._values, self._names = values, dict.fromkeys(values)
         self._ended = True
-        self._state = OPEN
 
     def _drop_changes(self) -> None:
         """Forget what was changed since the last save."""
@@ -163,20 +213,26 @@ class WorkingCopy:
         """Whether facts, rather than items, are to change."""
         return self._owner is not MISSING or self._timeout is not MISSING or self._regenerate
 
-    def _mutated(self, encode: Encode) -> cabc.Iterator[tuple[str, bytes]]:
+    def _mutated(self, encode: Encode) -> list[tuple[str, bytes]]:
         """Items that were only read, and encode otherwise now."""
-        for name, item in list(self._raw.items()):
-            value = self._values.get(name, MISSING)
-            if value is MISSING or name in self._set or is_immutable(value):
+        mutated = []
+        for name, value in list(self._values.items()):
+            item = self._raw.get(name)
+            if item is None or name in self._set or is_immutable(value):
                 continue
             data = encode(name, value)
             if data != item.value:
-                yield name, data
+                mutated.append((name, data))
+        return mutated
 
     def _edits(self, encode: Encode) -> dict[str, Edit]:
         """What this request did to each item."""
         version = self._facts.version if self._facts is not None else 0
         edits: dict[str, Edit] = {}
+        if not (self._set or self._removed):
+            for name, data in self._mutated(encode):
+                edits[name] = Edit(data, self._raw[name].version, True)
+            return edits
         for name in self._removed:
             item = self._raw.get(name)
             if item is not None:

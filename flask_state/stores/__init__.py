@@ -1,1 +1,1 @@
-"""Where bytes are kept: the contracts in `base`, what engines share in `rules`, a folder per engine."""
+"""Where bytes are kept: contracts in `base`, shared decisions in `rules`, a folder per engine."""

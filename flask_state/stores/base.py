@@ -114,8 +114,8 @@ class Change:
     lives: float | None = None
     """Seconds from now until the record expires. Only ever lengthens what is stored, unless the
     change also sets `timeout` or creates. With `end`: how long the ended record is kept."""
-    timeout: float | None | Missing = MISSING
-    owner: str | None | Missing = MISSING
+    timeout: float | Missing | None = MISSING
+    owner: str | Missing | None = MISSING
     end: str | None = None
     """End the session for this reason: invisible at once, its items kept until it is forgotten."""
     strict: bool = False

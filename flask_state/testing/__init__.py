@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .bytes import ByteStoreContract
 from .clock import FakeClock
 from .sessions import SessionStoreContract
 
-__all__ = ["FakeClock", "SessionStoreContract"]
+__all__ = ["ByteStoreContract", "FakeClock", "SessionStoreContract"]

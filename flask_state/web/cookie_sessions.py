@@ -23,7 +23,7 @@ def read(app: flask.Flask, texts: cabc.Sequence[str]) -> Foreign | None:
         if text.count(".") < 2:
             continue
         try:
-            values, signed_at = serializer.loads(text, max_age=max_age, return_timestamp=True)
+            values = serializer.loads(text, max_age=max_age)
         except BadSignature:
             continue
         if isinstance(values, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import typing as t
 
 import flask
@@ -15,10 +16,12 @@ from .transport import Transport
 if t.TYPE_CHECKING:
     from .sessions import Session
 
+logger = logging.getLogger("flask_state.session")
+
 NAME: t.Final = "flask_state"
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, weakref_slot=True, eq=False)
 class AppState:
     """What one application has. It never holds the application."""
 
@@ -32,6 +35,22 @@ class AppState:
     """The `STATE_*` keys as they were written back to `app.config`."""
     checked: bool = False
     """Whether the first request compared them with `app.config` once more."""
+
+    def save_late(self, app: flask.Flask, exc: BaseException | None = None, **extra: t.Any) -> None:
+        """Save a session that was changed after its response left.
+
+        Receives `request_tearing_down`, once there was such a session; before that, no request
+        pays for it.
+        """
+        context = flask.g._get_current_object()
+        session = self.late.pop(id(context), None)
+        if session is None:
+            return
+        try:
+            self.parts.manager.save(session, discard=exc is not None, refresh=False)
+        except Exception:
+            # The response has left: there is nobody to answer any more.
+            logger.exception("Changes to a session after its response could not be saved.")
 
 
 def register(app: flask.Flask, state: AppState) -> None:

@@ -34,14 +34,15 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
     response; see `SessionData` for what it does beyond a dict.
     """
 
+    _cookies: cabc.Sequence[Presented] | None = None
+    _outlives: bool | None = None
+    _late: bool = False
+
     def __init__(self, app: flask.Flask, state: AppState, request: flask.Request | None) -> None:
-        super().__init__(state.parts.manager)
+        self._manager = state.parts.manager
         self._app = app
         self._app_state = state
         self._request = request
-        self._cookies: cabc.Sequence[Presented] | None = None
-        self._outlives: bool | None = None
-        self._late = False
 
     @property
     def permanent(self) -> bool:
@@ -49,9 +50,14 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         if self._outlives is not None:
             return self._outlives
         presented = self.cookies()
-        if self._id is not None:
-            presented = [each for each in presented if each.text == self._id.text]
-        return bool(presented) and presented[0].permanent
+        known = self._id or self._held
+        if known is None:
+            return self._state == UNOPENED and bool(presented) and presented[0].permanent
+        parse = self._manager.ids.parse
+        for each in presented:
+            if each.permanent and (id := parse(each.text)) and id.locator == known.locator:
+                return True
+        return False
 
     @permanent.setter
     def permanent(self, value: bool) -> None:
@@ -84,9 +90,10 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
     def _mode(self) -> str:
         """That of the view, where this is the session of the request it answers."""
         request = self._request
-        if request is None or not flask.has_request_context():
-            return access.MERGE
-        if flask.request._get_current_object() is not request:  # type: ignore[attr-defined]
+        try:
+            if request is None or flask.request._get_current_object() is not request:  # type: ignore[attr-defined]
+                return access.MERGE
+        except RuntimeError:
             return access.MERGE
         endpoint = request.endpoint
         if endpoint is None:
@@ -102,6 +109,11 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         if flask.has_app_context():
             context = flask.g._get_current_object()
             self._app_state.late[id(context)] = self
+            flask.request_tearing_down.connect(self._app_state.save_late, self._app)
+
+
+session: Session = t.cast(Session, flask.session)
+"""`flask.session` itself, with the type it has here."""
 
 
 class StateSessionInterface(flask_sessions.SessionInterface):
@@ -130,20 +142,20 @@ class StateSessionInterface(flask_sessions.SessionInterface):
 
     def is_null_session(self, obj: object) -> bool:
         """Whether there is nothing to save: no key, or the view wants no session."""
-        return isinstance(obj, SessionData) and obj._state == OFF and not obj._failed
+        return getattr(obj, "_state", None) == OFF and not getattr(obj, "_failed", False)
 
     def save_session(
         self, app: flask.Flask, session: flask_sessions.SessionMixin, response: flask.Response
     ) -> None:
         """Commit what the request changed, and tell the client what follows."""
-        if not isinstance(session, Session):
+        if session.__class__ is not Session and not isinstance(session, Session):
             raise StateError(
                 f"flask.session was replaced by a {type(session).__name__}, which can't be saved"
             )
         refresh = app.config["SESSION_REFRESH_EACH_REQUEST"]
         if session._state == UNOPENED and not session._cookie_due and session._held is None:
             if session.accessed:
-                response.vary.add("Cookie")
+                _vary(response)
             if refresh and not session._sealed:
                 self._refresh_unopened(app, session, response)
             session._sealed = True
@@ -156,13 +168,13 @@ class StateSessionInterface(flask_sessions.SessionInterface):
         self, app: flask.Flask, session: Session, response: flask.Response
     ) -> None:
         """Send a permanent id again, as Flask does, though nothing of it was touched."""
-        header = session._request.environ.get("HTTP_COOKIE") if session._request else None
-        if not header:
+        request = session._request
+        if request is None or not self._state.transport.may_outlive(request):
             return
         for each in session.cookies():
             if each.permanent and self._state.parts.manager.ids.parse(each.text) is not None:
                 self._state.transport.carry(app, response, each.text, True)
-                response.vary.add("Cookie")
+                _vary(response)
                 return
 
     def _save(
@@ -172,9 +184,8 @@ class StateSessionInterface(flask_sessions.SessionInterface):
         try:
             if session._state == UNOPENED and session._held is None:
                 session._open(())
-            permanent = session.permanent
             outcome = self._state.parts.manager.save(
-                session, discard=discard, refresh=refresh and permanent
+                session, discard=discard, refresh=refresh and session.permanent
             )
         except Exception as error:
             session._turn_off("saving it failed", failed=True)
@@ -183,25 +194,19 @@ class StateSessionInterface(flask_sessions.SessionInterface):
         else:
             session._sealed = True
             if outcome is Outcome.SET and session._held is not None:
-                self._state.transport.carry(app, response, session._held.text, permanent)
+                self._state.transport.carry(app, response, session._held.text, session.permanent)
             elif outcome is Outcome.DELETE:
                 self._state.transport.drop(app, response)
-        response.vary.add("Cookie")
+        _vary(response)
 
 
-def save_late(state: AppState, error: BaseException | None) -> None:
-    """Save a session that was changed after its response left. Runs at a context's teardown."""
-    if not state.late:
-        return
-    context = flask.g._get_current_object()
-    session = state.late.pop(id(context), None)
-    if session is None:
-        return
-    try:
-        state.parts.manager.save(session, discard=error is not None, refresh=False)
-    except Exception:
-        # The response has left: there is nobody to answer any more.
-        logger.exception("Changes to a session after its response could not be saved.")
+def _vary(response: flask.Response) -> None:
+    """Say that the answer depends on the cookie: `response.vary` parses, this mostly needn't."""
+    for name, _ in response.headers:
+        if name.lower() == "vary":
+            response.vary.add("Cookie")
+            return
+    response.headers.add("Vary", "Cookie")
 
 
 def _pour(answer: flask.Response, response: flask.Response) -> None:

@@ -25,6 +25,10 @@ class Transport(t.Protocol):
         """What the request presents, best first. Asks no store."""
         ...
 
+    def may_outlive(self, request: flask.Request) -> bool:
+        """Whether the request might present a permanent id. Cheap: asked for every request."""
+        ...
+
     def carry(self, app: flask.Flask, response: flask.Response, text: str, permanent: bool) -> None:
         """Give the client an id."""
         ...
@@ -59,6 +63,10 @@ class CookieTransport:
                 permanent = text.endswith(_PERMANENT)
                 found.append(Presented(text.removesuffix(_PERMANENT), permanent))
         return found
+
+    def may_outlive(self, request: flask.Request) -> bool:
+        """Whether any cookie looks like it."""
+        return _PERMANENT in request.environ.get("HTTP_COOKIE", "")
 
     def carry(self, app: flask.Flask, response: flask.Response, text: str, permanent: bool) -> None:
         """Set the cookie."""
