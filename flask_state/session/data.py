@@ -56,6 +56,9 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
     def __iter__(self) -> cabc.Iterator[str]:
         return iter(list(self._all_names()))
 
+    def __reversed__(self) -> cabc.Iterator[str]:
+        return reversed(list(self._all_names()))
+
     def __len__(self) -> int:
         return len(self._all_names())
 

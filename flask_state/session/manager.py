@@ -17,6 +17,7 @@ from ..stores.base import ABANDONED
 from ..stores.base import DAMAGED
 from ..stores.base import EXISTS
 from ..stores.base import EXPIRED
+from ..stores.base import PASSED
 from ..stores.base import Change
 from ..stores.base import Committed
 from ..stores.base import DamagedRecord
@@ -91,10 +92,13 @@ class SessionManager:
             data._turn_off('this view is marked @session_access("off")')
             return
         try:
-            if data._sealed or data._held is not None:
-                found = self._reopen(data, names)
+            if data._sealed:
+                data._reopened()
+            if data._visited:
+                found = data._held is not None and self._load_into(data, data._held, names)
             else:
                 found = self._open_presented(data, names)
+            data._visited = True
             if not found:
                 data._begin()
         except StoreError:
@@ -107,7 +111,7 @@ class SessionManager:
         except StoreError:
             self._fail(data)
             return
-        if loaded is not None:
+        if loaded is not None and not loaded.superseded:
             data._merge(loaded)
         else:
             # It ended or got another id meanwhile: no more is to be had of it.
@@ -152,11 +156,6 @@ class SessionManager:
         except SerializationError as error:
             raise SerializationError(f"session[{name!r}]: {error}", key=name) from error
 
-    def _reopen(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
-        if data._sealed:
-            data._reopened()
-        return data._held is not None and self._load_into(data, data._held, names)
-
     def _open_presented(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
         texts = data._presented()
         candidates = [id for text in texts if (id := self.ids.parse(text)) is not None]
@@ -174,6 +173,10 @@ class SessionManager:
         loaded = self._load(id, names)
         if loaded is None:
             return False
+        if loaded.superseded:
+            data._begin()
+            data._superseded = True
+            return True
         touch = self.lifetime.touch(loaded.facts, loaded.now)
         if touch is not None and touch <= 0:
             self._store.commit(id.locator, Change(end=EXPIRED), loaded.facts.fence)
@@ -268,8 +271,11 @@ class SessionManager:
         if not wanted:
             return Outcome.KEEP
         # Without a commit that says so, another request may have regenerated the id meanwhile.
-        current = done is not None or self._load(data._held, ()) is not None
-        return Outcome.SET if current else Outcome.KEEP
+        if done is None:
+            loaded = self._load(data._held, ())
+            if loaded is None or loaded.superseded:
+                return Outcome.KEEP
+        return Outcome.SET
 
     def _rest(self, data: WorkingCopy, done: Committed | None) -> None:
         """Unload after a save, and remember what the client holds from now on."""
@@ -310,6 +316,9 @@ class SessionManager:
             change = self._changes.creation(data, id, self.encode)
             if change is None:
                 return None
+            if data._superseded:
+                self._conflict(data, PASSED)
+                return Committed(PASSED)
             done = self._store.commit(id.locator, change, None)
             if done.refused != EXISTS:
                 data._id = id

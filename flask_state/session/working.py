@@ -24,29 +24,10 @@ OPEN: t.Final = 1
 OFF: t.Final = 2
 
 _KNOWN_WHILE_OPEN: t.Final = (
-    *("_state", "_failed", "_facts", "_now", "_touch", "_stale"),
+    *("_state", "_failed", "_facts", "_now", "_touch", "_stale", "_superseded"),
     *("_raw", "_values", "_absent", "_names", "_set", "_removed", "_cleared", "_modified"),
     *("_owner", "_timeout", "_regenerate", "_grace"),
 )
-    "_state",
-    "_failed",
-    "_facts",
-    "_now",
-    "_touch",
-    "_names",
-    "_cleared",
-    "_modified",
-    "_owner",
-    "_timeout",
-    "_regenerate",
-    "_grace",
-    "_stale",
-    "_raw",
-    "_values",
-    "_absent",
-    "_set",
-    "_removed",
-]
 """What `WorkingCopy` forgets when it is unloaded."""
 
 Encode = cabc.Callable[[str, t.Any], bytes]
@@ -75,6 +56,8 @@ class WorkingCopy:
     """This request ended the session, and began no other."""
     _off: str = ""
     """Why it is off."""
+    _visited: bool = False
+    """It was opened before, if only to find nothing."""
     _saved: bool = False
     """The last save had something to save."""
 
@@ -96,6 +79,8 @@ class WorkingCopy:
     _timeout: float | Missing | None = MISSING
     _regenerate: bool = False
     _grace: float = 0.0
+    _superseded: bool = False
+    """Its id was replaced a moment ago: it reads as empty, and what it stores is dropped."""
     _stale: bool = False
     """Its proof was made under an old key."""
 

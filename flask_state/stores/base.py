@@ -36,6 +36,10 @@ CONFLICT: t.Final = "conflict"
 regeneration; it was to be created and exists; an item conflicts and the change was strict."""
 
 
+SUPERSEDED_FOR: t.Final = 60.0
+"""Seconds for which the holder of a replaced id is known as such."""
+
+
 class DamagedRecord(Exception):
     """Raised by `load` where the bytes kept for a record fail their checksum or can't be read."""
 
@@ -79,7 +83,7 @@ class Facts(t.NamedTuple):
     renewed: float
     """When the proof was last replaced."""
     previous: bytes = b""
-    """The proof before this one, honoured until `previous_until`."""
+    """The proof before this one, honoured until `previous_until`, and known a while longer."""
     previous_until: float = 0.0
     timeout: float | None = None
     """The session's own idle timeout in seconds, where it has one."""
@@ -110,7 +114,7 @@ class Change:
     proof: bytes | None = None
     """Replace the proof: a regeneration, which raises fence and floor unless there is a `grace`."""
     grace: float = 0.0
-    """Seconds for which the replaced proof stays good. 0 forgets any previous proof too."""
+    """Seconds for which the replaced proof stays good. With 0 no older one is good either."""
     lives: float | None = None
     """Seconds from now until the record expires. Only ever lengthens what is stored, unless the
     change also sets `timeout` or creates. With `end`: how long the ended record is kept."""
@@ -135,6 +139,10 @@ class Loaded(t.NamedTuple):
     """Whether it is the record's previous proof, still in its grace."""
     now: float
     """The store's time."""
+    superseded: bool = False
+    """The proof is one that a regeneration replaced less than `SUPERSEDED_FOR` ago. No items are
+    brought: the holder is a request that was under way, or its client is about to learn the new
+    id. Whatever it stores must neither be kept nor begin another session."""
 
 
 class Committed(t.NamedTuple):
@@ -192,6 +200,7 @@ class SessionStore(t.Protocol):
         :param proofs: at least one; compared in constant time before anything is returned.
         :param names: the items wanted, or None for all. Names without an item are left out.
         :return: None where there is no living record or no proof fits: nobody can tell which.
+            Where a proof was good until a moment ago, `rules.superseded` says what.
         :raise DamagedRecord: the record is there and can't be read.
         """
         ...

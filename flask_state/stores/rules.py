@@ -15,10 +15,12 @@ from .base import EXISTS
 from .base import EXPIRED
 from .base import GONE
 from .base import PASSED
+from .base import SUPERSEDED_FOR
 from .base import Change
 from .base import Edit
 from .base import Facts
 from .base import Item
+from .base import Loaded
 
 _CURRENT = (0, False)
 _ITEMS_PER_COMMIT = 1 << 20
@@ -46,6 +48,16 @@ def match(facts: Facts, proofs: cabc.Sequence[bytes], now: float) -> tuple[int, 
     return found
 
 
+def superseded(facts: Facts, proofs: cabc.Sequence[bytes], now: float) -> Loaded | None:
+    """What `load` answers where no proof fits: the facts alone, if one was good a moment ago."""
+    if not facts.previous or now >= facts.renewed + SUPERSEDED_FOR:
+        return None
+    for index, proof in enumerate(proofs):
+        if hmac.compare_digest(proof, facts.previous):
+            return Loaded(facts, {}, True, index, True, now, superseded=True)
+    return None
+
+
 def refusal(facts: Facts | None, change: Change, fence: int | None, now: float) -> str | None:
     """Why a change can't be applied to these facts, or None."""
     if change.create:
@@ -62,6 +74,33 @@ def conflicts(edit: Edit, stored: Item | None) -> bool:
     if stored is None:
         return edit.present and edit.value is not None
     return stored.version > edit.seen and stored.value != edit.value
+
+
+def lost(change: Change, items: cabc.Mapping[str, Item]) -> tuple[str, ...]:
+    """The names of all items with which a change conflicts."""
+    names = [n for n, edit in change.items.items() if conflicts(edit, items.get(n))]
+    if change.clear is not None:
+        names += [
+            name
+            for name, item in items.items()
+            if item.version > change.clear and name not in change.items
+        ]
+    return tuple(names)
+
+
+def apply(change: Change, items: dict[str, Item], version: int) -> None:
+    """Do to the items of a record, all of which are here, what a change says.
+
+    :param version: the record's version after the change.
+    """
+    if change.clear is not None:
+        items.clear()
+    for index, (name, edit) in enumerate(change.items.items()):
+        old = items.pop(name, None) if edit.append or edit.value is None else items.get(name)
+        if edit.value is not None:
+            keeps_place = old is not None and not edit.append
+            place = old.position if old and keeps_place else position(version, index)
+            items[name] = Item(edit.value, version, place)
 
 
 def position(version: int, index: int) -> int:
@@ -131,5 +170,5 @@ def _regenerated(facts: Facts, proof: bytes, grace: float, now: float) -> Facts:
         )
     fence = facts.fence + 1
     return facts._replace(
-        proof=proof, previous=b"", previous_until=0.0, renewed=now, fence=fence, floor=fence
+        proof=proof, previous=facts.proof, previous_until=now, renewed=now, fence=fence, floor=fence
     )

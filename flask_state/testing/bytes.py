@@ -301,9 +301,7 @@ class ByteStoreContract:
             (winner,) = self._race(work)
             assert value(store) == (None if winner % 2 else b"%d" % winner)
 
-    def _race(
-        self, attempt: t.Callable[[int], int | bool | None]
-    ) -> dict[int, int | bool]:
+    def _race(self, attempt: t.Callable[[int], int | bool | None]) -> dict[int, int | bool]:
         """Let threads do the same at once; what came of it, for those that got something."""
         barrier = threading.Barrier(THREADS)
         won: dict[int, int | bool] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import logging
+import traceback
 import typing as t
 
 import flask
@@ -36,7 +37,6 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
 
     _cookies: cabc.Sequence[Presented] | None = None
     _outlives: bool | None = None
-    _late: bool = False
 
     def __init__(self, app: flask.Flask, state: AppState, request: flask.Request | None) -> None:
         self._manager = state.parts.manager
@@ -76,11 +76,6 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
             self._cookies = transport.present(self._app, request) if request is not None else ()
         return self._cookies
 
-    def view_done(self, response: flask.Response) -> flask.Response:
-        """Runs first after the view: from here on a failing store must not spoil its answer."""
-        self._late = True
-        return response
-
     def _presented(self) -> cabc.Sequence[str]:
         return [each.text for each in self.cookies()]
 
@@ -103,7 +98,14 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         return access.mode_of(self._app.view_functions.get(endpoint))
 
     def _is_late(self) -> bool:
-        return self._late
+        """Whether Flask is finishing the response: then a failing store must not spoil it.
+
+        Asked only where the store fails. So it is looked up in the calls under way, and no
+        request pays for being able to tell. (An `async` hook runs in a thread of its own,
+        where this can't be seen: there a failing store is an error, as in a view.)
+        """
+        finishing = flask.Flask.process_response.__code__
+        return any(frame.f_code is finishing for frame, _ in traceback.walk_stack(None))
 
     def _reopened(self) -> None:
         if flask.has_app_context():
@@ -130,9 +132,7 @@ class StateSessionInterface(flask_sessions.SessionInterface):
             self._check(app)
         if not app.config["SECRET_KEY"]:
             return None
-        session = Session(app, state, request)
-        flask.after_this_request(session.view_done)
-        return session
+        return Session(app, state, request)
 
     def make_null_session(self, app: flask.Flask) -> Session:  # type: ignore[override]
         """What reads as empty and can't be written: there is no secret key."""

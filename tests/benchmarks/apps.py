@@ -79,13 +79,16 @@ def signed_cookie() -> flask.Flask:
     return app
 
 
-def with_state(url: str) -> flask.Flask:
-    """With the extension, and nothing that runs beside the requests."""
+def with_state(where: t.Any, state: FlaskState | None = None) -> flask.Flask:
+    """With the extension, and no sweeper beside the requests.
+
+    :param where: the URL of a store, or a store.
+    """
     app = bare()
     app.secret_key = KEY
-    app.config["STATE_URL"] = url
+    app.config["STATE_URL"] = where
     app.config["STATE_SESSION_SWEEP_INTERVAL"] = 0
-    FlaskState(app)
+    (state or FlaskState()).init_app(app)
     return app
 
 

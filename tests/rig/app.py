@@ -48,7 +48,8 @@ def create_app() -> flask.Flask:
     app.add_url_rule("/run", view_func=run)
     app.add_url_rule("/worker", view_func=worker)
     app.add_url_rule("/count", view_func=count)
-    app.wsgi_app = _labelled(app.wsgi_app)  # type: ignore[method-assign]
+    # The way Flask documents for middleware, though it replaces a method.
+    app.wsgi_app = _labelled(app.wsgi_app)  # type: ignore[assignment, method-assign]
     signals.session_conflict.connect(_note, app, weak=False)
     used = os.environ.get("RIG_USED_AT_IMPORT")
     if used:

@@ -12,8 +12,8 @@ from flask_state.stores.base import Edit
 from flask_state.stores.memory.sessions import MemorySessionStore
 from flask_state.testing import FakeClock
 from flask_state.testing import SessionStoreContract
-from flask_state.testing.sessions import create
-from flask_state.testing.sessions import values
+from flask_state.testing.items import create
+from flask_state.testing.items import values
 
 
 class TestContract(SessionStoreContract):

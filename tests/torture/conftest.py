@@ -23,9 +23,7 @@ class Deployment:
     worker_class: str
     rounds: int
 
-    def serve(
-        self, coordinator: Coordinator, folder: pathlib.Path, **environment: str
-    ) -> Gunicorn:
+    def serve(self, coordinator: Coordinator, folder: pathlib.Path, **environment: str) -> Gunicorn:
         """A gunicorn to enter."""
         return Gunicorn(
             coordinator,

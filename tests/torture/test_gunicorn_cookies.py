@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import concurrent.futures
+import itertools
 import random
 import string
 import typing as t
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.torture
 COOKIES: t.Final = 10_000
 LOCATOR: t.Final = 10
 LENGTH: t.Final = 36
+SENDERS: t.Final = 4
 
 Forge = cabc.Callable[[random.Random, str], bytes]
 
@@ -81,13 +83,17 @@ def ended_otherwise(chance: random.Random, valid: str) -> bytes:
 
 def quoted(chance: random.Random, valid: str) -> bytes:
     inside = chance.choice([valid[1:], valid + valid, valid[:-1] + '\\"', "\\141" + valid[1:], ""])
-    return chance.choice(['"{}"', '"{}', '{}"', '""{}""', "'{}'", '"\\"{}"']).format(inside).encode()
+    return (
+        chance.choice(['"{}"', '"{}', '{}"', '""{}""', "'{}'", '"\\"{}"']).format(inside).encode()
+    )
 
 
 def separated(chance: random.Random, valid: str) -> bytes:
     """Cut in two by what separates cookies, names and values."""
     place = chance.randrange(1, LENGTH)
-    separator = chance.choice([";", "; ", "; session=", ";session=;", ", ", "=", " ", ";;", "; $Path="])
+    separator = chance.choice(
+        [";", "; ", "; session=", ";session=;", ", ", "=", " ", ";;", "; $Path="]
+    )
     return (valid[:place] + separator + valid[place:]).encode()
 
 
@@ -99,7 +105,9 @@ def many(chance: random.Random, valid: str) -> bytes:
 
 def long(chance: random.Random, valid: str) -> bytes:
     size = chance.choice([37, 100, 4_000, 8_190, 20_000])
-    return chance.choice([b"a" * size, b"\xff" * size, valid.encode() * (size // LENGTH), b"=" * size])
+    return chance.choice(
+        [b"a" * size, b"\xff" * size, valid.encode() * (size // LENGTH), b"=" * size]
+    )
 
 
 def latin(chance: random.Random, valid: str) -> bytes:
@@ -121,7 +129,7 @@ def foreign(chance: random.Random, valid: str) -> bytes:
             text(chance, string.hexdigits, 32),
             text(chance, ALPHABET.upper(), LENGTH),
             text(chance, "lmno6789", LENGTH),
-            f"{text(chance, url_safe, 20)}.{text(chance, url_safe, 6)}.{text(chance, url_safe, 27)}",
+            ".".join(text(chance, url_safe, length) for length in (20, 6, 27)),
             f"s:{text(chance, url_safe, 32)}.{text(chance, url_safe, 43)}",
             f"{{{text(chance, string.hexdigits, 8)}-0000}}",
         ]
@@ -176,3 +184,88 @@ def opens(value: bytes, valid: str) -> bool:
     parts = b"session=".join([b"", value]).split(b";")
     values = [part.strip().partition(b"=")[2].strip(b'"') for part in parts]
     return valid.encode() in [value.removesuffix(b".p") for value in values]
+
+
+def put(server: Gunicorn, values: list[bytes], *steps: str) -> list[Answer]:
+    """Send one request for each value, as the value of the session cookie, to all workers."""
+    workers = server.workers()
+    path = target(*steps)
+
+    def send_all(start: int) -> list[Answer]:
+        worker = workers[start % len(workers)]
+        mine = values[start::SENDERS]
+        return [send(server, path, b"session=" + value, worker=worker) for value in mine]
+
+    with concurrent.futures.ThreadPoolExecutor(SENDERS) as pool:
+        parts = list(pool.map(send_all, range(SENDERS)))
+    return [parts[i % SENDERS][i // SENDERS] for i in range(len(values))]
+
+
+def count(server: Gunicorn) -> int:
+    """How many sessions there are."""
+    return t.cast(int, send(server, "/count", b"").seen[0])
+
+
+@pytest.fixture
+def browser(server: Gunicorn) -> Browser:
+    """Holds a valid session."""
+    browser = Browser(server)
+    browser.run("set a mine")
+    return browser
+
+
+@each_deployment
+def test_10_000_forged_cookies_open_and_store_nothing(server: Gunicorn, browser: Browser) -> None:
+    """S3, S7: none is adopted, none is an error, and none is answered with a cookie."""
+    valid = browser.cookies["session"]
+    values = list(itertools.islice(forged(random.Random(1_906), valid), COOKIES))
+    before = count(server)
+    answers = put(server, values, "read a")
+    for value, answer in zip(values, answers, strict=True):
+        assert answer.status == 200, value
+        assert answer.seen == [None], value
+        assert answer.cookies == [], value
+    assert count(server) == before
+    assert browser.run("look").seen[0]["items"] == {"a": "mine"}
+
+
+@each_deployment
+def test_a_forged_cookie_does_not_hide_a_valid_one(server: Gunicorn, browser: Browser) -> None:
+    """S8: a neighbour can set a cookie of the same name, and it may come first."""
+    valid = browser.cookies["session"].encode()
+    chance = random.Random(1_907)
+    values = []
+    for value in itertools.islice(forged(chance, valid.decode()), 500):
+        # One that is cut in two, or many in one, counts as many; more than a few are too many.
+        if value.count(b"session=") < 2:
+            values.append(value + b"; session=" + valid)
+            values.append(valid + b"; session=" + value)
+    assert len(values) > 500
+    for value, answer in zip(values, put(server, values, "read a"), strict=True):
+        assert answer.status == 200, value
+        assert answer.seen == ["mine"], value
+        assert answer.cookies == [], value
+
+
+@each_deployment
+def test_who_stores_something_under_a_forged_cookie_gets_an_id_of_ours(
+    server: Gunicorn, browser: Browser
+) -> None:
+    """S3: an id that somebody planted never becomes a session's."""
+    valid = browser.cookies["session"]
+    chance = random.Random(1_908)
+    forgeries = (unknown, other_secret, other_characters, latin, foreign)
+    values = [forge(chance, valid) for forge in forgeries for _ in range(40)]
+    before = count(server)
+    answers = put(server, values, "set a theirs")
+    given = set()
+    for value, answer in zip(values, answers, strict=True):
+        (cookie,) = answer.cookies
+        assert not cookie.deletes
+        assert cookie.value[:LOCATOR].encode() != value[:LOCATOR]
+        given.add(cookie.value)
+    assert len(given) == len(values)
+    assert count(server) == before + len(values)
+    for value, answer in zip(values, put(server, values, "read a"), strict=True):
+        assert answer.seen == [None], value
+    assert browser.run("look").seen[0]["items"] == {"a": "mine"}

@@ -6,6 +6,7 @@ browser's next request, and by that of somebody who kept the id of before.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import enum
 import itertools
@@ -32,8 +33,8 @@ FIRST: t.Final[Items] = {"a": "first", "b": "first"}
 class Slow(enum.Enum):
     """What the slow request reads, and what it stores."""
 
-    TOUCHES_NOTHING = ((), {})
-    READS = (("read a",), {})
+    TOUCHES_NOTHING = ((), Items())
+    READS = (("read a",), Items())
     WRITES_ANOTHER_ITEM = (("read a",), {"b": "slow"})
     WRITES_THE_SAME_ITEM = (("read a",), {"a": "slow"})
 
@@ -245,14 +246,20 @@ def check_thief(played: Round) -> None:
     assert answer.seen[0]["handle"] != played.handle
 
 
+def pairs(server: Gunicorn, deployment: Deployment) -> cabc.Iterator[tuple[int, int]]:
+    """For each round the workers of the two requests: every pair of them in turn."""
+    workers = server.workers()
+    every = itertools.cycle([(slow, event) for slow in workers for event in workers])
+    return itertools.islice(every, deployment.rounds)
+
+
 @each_deployment
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_an_overlap_undoes_revives_and_takes_over_nothing(
     case: Case, server: Gunicorn, coordinator: Coordinator, deployment: Deployment
 ) -> None:
     """S10, S11, S18, S26, S27: in one worker, and in two."""
-    pairs = itertools.cycle(itertools.product(server.workers(), repeat=2))
-    for workers in itertools.islice(pairs, deployment.rounds):
+    for workers in pairs(server, deployment):
         check(play(case, server, coordinator, workers))
 
 
@@ -262,10 +269,9 @@ def test_a_slow_reader_of_a_permanent_session_does_not_send_its_old_id_again(
     event: Event, server: Gunicorn, coordinator: Coordinator, deployment: Deployment
 ) -> None:
     """S11, S18: though `SESSION_REFRESH_EACH_REQUEST` is on, and would have the cookie sent."""
-    pairs = itertools.cycle(itertools.product(server.workers(), repeat=2))
     for order in (Order.SLOW_WAITS_BEFORE_IT_READS, Order.SLOW_WAITS_AFTER_IT_READ):
         case = Case(event, Slow.READS, order)
-        for workers in itertools.islice(pairs, deployment.rounds):
+        for workers in pairs(server, deployment):
             played = play(case, server, coordinator, workers, "permanent")
             assert played.id.endswith(".p")
             check(played)
@@ -277,9 +283,8 @@ def test_an_old_id_sent_again_unread_opens_nothing(
     event: Event, server: Gunicorn, coordinator: Coordinator, deployment: Deployment
 ) -> None:
     """The exception: who touches nothing asks nobody whether a permanent id is still good."""
-    pairs = itertools.cycle(itertools.product(server.workers(), repeat=2))
     case = Case(event, Slow.TOUCHES_NOTHING, Order.SLOW_WAITS_BEFORE_IT_READS)
-    for workers in itertools.islice(pairs, deployment.rounds):
+    for workers in pairs(server, deployment):
         played = play(case, server, coordinator, workers, "permanent")
         assert played.slow.cookies == [SetCookie("session", played.id, False)]
         check_thief(played)

@@ -27,9 +27,12 @@ class Visitor:
         self.client: FlaskClient = app.test_client()
 
     def run(self, body: cabc.Callable[[], t.Any], **request: t.Any) -> TestResponse:
-        """Request `/run`, where `body` is the view. What isn't a response is answered by "ok"."""
+        """Request `/run`, where `body` is the view, to the end of its answer.
+
+        Where it returns no response, the answer is "ok".
+        """
         environ = {"tests.body": body, **request.pop("environ_overrides", {})}
-        return self.client.open("/run", environ_overrides=environ, **request)
+        return self.client.open("/run", environ_overrides=environ, buffered=True, **request)
 
     def value(self, body: cabc.Callable[[], t.Any], **request: t.Any) -> t.Any:
         """The same; returns what `body` returned, as it is."""

@@ -79,7 +79,7 @@ class MemorySessionStore:
             facts, stored = record.facts, record.items
             match = rules.match(facts, proofs, now)
             if match is None:
-                return None
+                return rules.superseded(facts, proofs, now)
             if names is None:
                 return Loaded(facts, dict(stored), True, match[0], match[1], now)
             items = {name: stored[name] for name in names if name in stored}
@@ -95,7 +95,7 @@ class MemorySessionStore:
             if refused is not None:
                 return Committed(refused)
             stored = record.items if record is not None else {}
-            lost = _conflicts(change, stored)
+            lost = rules.lost(change, stored)
             if lost and change.strict:
                 return Committed(CONFLICT, lost)
             kept, size = _survivors(change, stored, facts.size if facts is not None else 0)
@@ -107,7 +107,7 @@ class MemorySessionStore:
                 record = self._records[locator] = _Record(after, stored)
             else:
                 self._bytes -= record.cost()
-            _apply(change, stored, after.version)
+            rules.apply(change, stored, after.version)
             self._settle(locator, record, facts, after)
         return Committed(None, lost, after)
 
@@ -213,17 +213,6 @@ class MemorySessionStore:
                 del self._owners[owner]
 
 
-def _conflicts(change: Change, stored: dict[str, Item]) -> tuple[str, ...]:
-    lost = [n for n, edit in change.items.items() if rules.conflicts(edit, stored.get(n))]
-    if change.clear is not None:
-        lost += [
-            name
-            for name, item in stored.items()
-            if item.version > change.clear and name not in change.items
-        ]
-    return tuple(lost)
-
-
 def _survivors(change: Change, stored: dict[str, Item], size: int) -> tuple[int, int]:
     """How many stored items the change leaves as they are, and their bytes."""
     if change.clear is not None:
@@ -231,14 +220,3 @@ def _survivors(change: Change, stored: dict[str, Item], size: int) -> tuple[int,
     touched = [name for name in change.items if name in stored]
     size -= sum(rules.weight(name, stored[name].value) for name in touched)
     return len(stored) - len(touched), size
-
-
-def _apply(change: Change, stored: dict[str, Item], version: int) -> None:
-    if change.clear is not None:
-        stored.clear()
-    for index, (name, edit) in enumerate(change.items.items()):
-        old = stored.pop(name, None) if edit.append or edit.value is None else stored.get(name)
-        if edit.value is not None:
-            keeps_place = old is not None and not edit.append
-            place = old.position if old and keeps_place else rules.position(version, index)
-            stored[name] = Item(edit.value, version, place)
