@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import functools
 import os
 import typing as t
@@ -104,7 +105,7 @@ class FlaskState:
             ids=self._ids,
             clock=self._clock,
             keyring=keys,
-            idle_timeout=lambda: _idle_timeout(living_app(), settings),
+            idle_timeout=_idle_timeout(app.config, settings),
             session_url=lambda: _session_url(living_app(), settings, written),
             sweeps=lambda: not living_app().testing and flask.has_request_context(),
             notify=notify,
@@ -112,12 +113,17 @@ class FlaskState:
         return AppState(settings, parts, self._transport, late={}, written=written)
 
 
-def _idle_timeout(app: flask.Flask, settings: Settings) -> float:
-    """Seconds; Flask's own setting is read when used, as Flask does."""
+def _idle_timeout(config: flask.Config, settings: Settings) -> cabc.Callable[[], float]:
+    """Asked for every session that is opened. Flask's setting is read when used, as Flask does."""
     if settings.session_idle_timeout is not None:
-        return settings.session_idle_timeout
-    lifetime = app.config["PERMANENT_SESSION_LIFETIME"]
-    return float(lifetime) if isinstance(lifetime, int) else float(lifetime.total_seconds())
+        fixed = settings.session_idle_timeout
+        return lambda: fixed
+
+    def idle_timeout() -> float:
+        lifetime = config["PERMANENT_SESSION_LIFETIME"]
+        return float(lifetime if isinstance(lifetime, int) else lifetime.total_seconds())
+
+    return idle_timeout
 
 
 def _session_url(app: flask.Flask, settings: Settings, written: dict[str, t.Any]) -> t.Any:

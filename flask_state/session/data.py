@@ -261,6 +261,7 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
         self._open(names)
         if self._state == OFF:
             raise SessionReadOnly(f"the session is unavailable because {self._off}")
+        self._dirty = True
 
     def _write(self, names: tuple[str, ...]) -> None:
         """Before something is stored: it may be off, or too late to start."""

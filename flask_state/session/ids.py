@@ -15,15 +15,12 @@ _FORM = re.compile(rf"[a-z0-5]{{{LOCATOR_LENGTH + SECRET_LENGTH}}}")
 
 
 class Id(t.NamedTuple):
-    """An id: where the record is, and the secret whose keyed hash the record keeps."""
+    """An id: where the record is, and a secret whose keyed hash the record keeps."""
 
     locator: str
-    secret: str
-
-    @property
-    def text(self) -> str:
-        """What the client holds."""
-        return self.locator + self.secret
+    """Its first characters: the record's key."""
+    text: str
+    """All of it: what the client holds."""
 
     def __repr__(self) -> str:
         return f"<Id {self.locator}>"
@@ -42,18 +39,19 @@ class Ids:
 
     def new(self) -> Id:
         """An id that nobody holds yet."""
-        return Id(random_text(LOCATOR_LENGTH), random_text(SECRET_LENGTH))
+        text = random_text(LOCATOR_LENGTH + SECRET_LENGTH)
+        return Id(text[:LOCATOR_LENGTH], text)
 
     def renewed(self, id: Id) -> Id:
         """The same locator under a new secret."""
-        return Id(id.locator, random_text(SECRET_LENGTH))
+        return Id(id.locator, id.locator + random_text(SECRET_LENGTH))
 
     def derived(self, locator: str, digest: bytes) -> Id:
         """An id whose secret comes from a keyed digest of 32 bytes, so it can be made again."""
-        return Id(locator, text_from(digest, SECRET_LENGTH))
+        return Id(locator, locator + text_from(digest, SECRET_LENGTH))
 
     def parse(self, text: str) -> Id | None:
         """The id in a text, or None where it is not of this form. Asks no store."""
         if _FORM.fullmatch(text) is None:
             return None
-        return Id(text[:LOCATOR_LENGTH], text[LOCATOR_LENGTH:])
+        return Id(text[:LOCATOR_LENGTH], text)

@@ -158,15 +158,18 @@ class SessionManager:
 
     def _open_presented(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
         texts = data._presented()
-        candidates = [id for text in texts if (id := self.ids.parse(text)) is not None]
-        for id in candidates[:MAX_PRESENTED]:
-            if self._load_into(data, id, names):
-                return True
+        looked_up = 0
+        for text in texts:
+            id = self.ids.parse(text)
+            if id is not None and looked_up < MAX_PRESENTED:
+                if self._load_into(data, id, names):
+                    return True
+                looked_up += 1
         if not texts:
             return False
         if self._settings.session_adopt_cookies and self._adopt(data, names):
             return True
-        self._notify("rejected", reason="unknown" if candidates else "malformed")
+        self._notify("rejected", reason="unknown" if looked_up else "malformed")
         return False
 
     def _load_into(self, data: WorkingCopy, id: Id, names: tuple[str, ...] | None) -> bool:
@@ -289,6 +292,8 @@ class SessionManager:
 
     def _save(self, data: WorkingCopy) -> Committed | None:
         """Commit what there is to commit, and say what became of it."""
+        if not (data._dirty or data._mutated(self.encode) or self._is_due(data)):
+            return None
         if data._facts is None or data._id is None:
             return self._create(data)
         change, next_id = self._changes.update(data, data._facts, data._id, self.encode)
@@ -309,6 +314,12 @@ class SessionManager:
             data._id = next_id
             self._notify("renewed", handle=next_id.locator)
         return done
+
+    def _is_due(self, data: WorkingCopy) -> bool:
+        """Whether the record wants a commit though the request changed nothing."""
+        if data._touch is not None or data._stale:
+            return True
+        return self._settings.session_renew_after is not None
 
     def _create(self, data: WorkingCopy) -> Committed | None:
         for _ in range(3):

@@ -23,10 +23,13 @@ UNOPENED: t.Final = 0
 OPEN: t.Final = 1
 OFF: t.Final = 2
 
-_KNOWN_WHILE_OPEN: t.Final = (
-    *("_state", "_failed", "_facts", "_now", "_touch", "_stale", "_superseded"),
-    *("_raw", "_values", "_absent", "_names", "_set", "_removed", "_cleared", "_modified"),
-    *("_owner", "_timeout", "_regenerate", "_grace"),
+_KNOWN_WHILE_OPEN: t.Final = frozenset(
+    {
+        *("_state", "_failed", "_facts", "_now", "_touch", "_stale", "_superseded"),
+        *("_raw", "_values", "_absent", "_names", "_set", "_removed", "_cleared", "_modified"),
+        "_dirty",
+        *("_owner", "_timeout", "_regenerate", "_grace"),
+    }
 )
 """What `WorkingCopy` forgets when it is unloaded."""
 
@@ -72,6 +75,8 @@ class WorkingCopy:
     """Seconds to live that a touch is to write, where one is due."""
     _names: dict[str, None] | None = None
     """All names in their order; None while not all are known."""
+    _dirty: bool = False
+    """Something was set, removed or asked for. Changes inside of values don't show here."""
     _cleared: bool = False
     _modified: bool = False
     """The user said so."""
@@ -106,8 +111,8 @@ class WorkingCopy:
     def _unload(self) -> None:
         """Back to what nothing is known of."""
         own = self.__dict__
-        for name in _KNOWN_WHILE_OPEN:
-            own.pop(name, None)
+        for name in own.keys() & _KNOWN_WHILE_OPEN:
+            del own[name]
 
     def _open_as(self, state: int) -> None:
         self._raw, self._values, self._set = {}, {}, {}

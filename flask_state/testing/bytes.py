@@ -17,6 +17,7 @@ import pytest
 from ..core.clock import Clock
 from ..core.sentinels import ANY
 from ..core.sentinels import MISSING
+from ..core.sentinels import Any_
 from ..stores.base import ByteStore
 from .clock import FakeClock
 from .sessions import run_threads
@@ -277,28 +278,34 @@ class ByteStoreContract:
     def test_of_threads_that_create_one_wins(self, store: ByteStore) -> None:
         for turn in range(ROUNDS):
             key = f"key.{turn}"
-            won = self._race(lambda number, key=key: store.put(key, b"%d" % number, 60, MISSING))
+
+            def create(number: int, key: str = key) -> int | None:
+                return store.put(key, b"%d" % number, 60, MISSING)
+
+            won = self._race(create)
             (winner,) = won
             assert store.get(key) == (b"%d" % winner, won[winner])
 
     def test_of_threads_that_delete_one_wins(self, store: ByteStore) -> None:
         for turn in range(ROUNDS):
             version = put(store, b"one")
-            expected = version if turn % 2 else ANY
-            won = self._race(lambda _, seen=expected: store.delete(KEY, seen) or None)
-            assert len(won) == 1
+
+            def delete(_: int, seen: int | Any_ = version if turn % 2 else ANY) -> bool | None:
+                return store.delete(KEY, seen) or None
+
+            assert len(self._race(delete)) == 1
             assert store.get(KEY) is None
 
     def test_a_put_and_a_delete_of_one_version_are_not_both_done(self, store: ByteStore) -> None:
         for _ in range(ROUNDS):
             version = put(store, b"one")
 
-            def work(number: int, seen: int = version) -> int | bool | None:
+            def put_or_delete(number: int, seen: int = version) -> int | bool | None:
                 if number % 2:
                     return store.delete(KEY, seen) or None
                 return store.put(KEY, b"%d" % number, None, seen)
 
-            (winner,) = self._race(work)
+            (winner,) = self._race(put_or_delete)
             assert value(store) == (None if winner % 2 else b"%d" % winner)
 
     def _race(self, attempt: t.Callable[[int], int | bool | None]) -> dict[int, int | bool]:

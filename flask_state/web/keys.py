@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing as t
-import weakref
 
 import flask
 
@@ -20,7 +19,7 @@ class AppKeys:
     """
 
     def __init__(self, app: flask.Flask, clock: Clock) -> None:
-        self._app = weakref.ref(app)
+        self._config = app.config  # not the application, which nothing here keeps alive
         self._clock = clock
         self._last: tuple[t.Any, t.Any, Keyring] | None = None
 
@@ -29,10 +28,8 @@ class AppKeys:
 
         :raise ConfigurationError: where there is no key, or the fallbacks are not a list.
         """
-        app = self._app()
-        if app is None:
-            raise ConfigurationError("the application is gone")
-        secret, fallbacks = app.config["SECRET_KEY"], app.config.get("SECRET_KEY_FALLBACKS")
+        config = self._config
+        secret, fallbacks = config["SECRET_KEY"], config["SECRET_KEY_FALLBACKS"]
         last = self._last
         if last is not None and last[0] == secret and last[1] == fallbacks:
             return last[2]

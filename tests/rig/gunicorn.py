@@ -53,8 +53,8 @@ class Gunicorn:
             *(sys.executable, "-m", "gunicorn", "tests.rig.app:create_app()", "--preload"),
             *("-c", "python:tests.rig.hooks", "-b", f"fd://{self._socket.fileno()}"),
             *("-w", str(workers), "--threads", str(threads), "-k", worker_class),
-            *("--keep-alive", "60", "--graceful-timeout", "5", "--limit-request-field_size", "0"),
-            "--no-control-socket",
+            *("--keep-alive", "60", "--graceful-timeout", "5", "--no-control-socket"),
+            *("--limit-request-field_size", "65536"),  # what a header holds is the tests' affair
         ]
         self._environment = {
             **{name: value for name, value in os.environ.items() if name[:6] != "FLASK_"},
@@ -77,6 +77,7 @@ class Gunicorn:
             self.stop()
         finally:
             self._socket.close()
+            print(self.news())  # pytest shows it where the test failed
 
     def news(self) -> str:
         """What it has logged since this was last asked."""

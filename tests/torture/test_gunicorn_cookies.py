@@ -19,14 +19,18 @@ from tests.rig.browser import Browser
 from tests.rig.browser import send
 from tests.rig.browser import target
 from tests.rig.gunicorn import Gunicorn
+from tests.torture.conftest import Deployment
 from tests.torture.conftest import each_deployment
 
 pytestmark = pytest.mark.torture
 
-COOKIES: t.Final = 10_000
+COOKIES_PER_ROUND: t.Final = 200
 LOCATOR: t.Final = 10
 LENGTH: t.Final = 36
 SENDERS: t.Final = 4
+
+CONTROLS: t.Final = {*range(32), 127} - {9}
+"""Bytes that no server lets through in a header."""
 
 Forge = cabc.Callable[[random.Random, str], bytes]
 
@@ -77,7 +81,7 @@ def repeated(chance: random.Random, valid: str) -> bytes:
 
 def ended_otherwise(chance: random.Random, valid: str) -> bytes:
     """With something before or behind it that nobody put there."""
-    more = chance.choice([".p.p", "..p", ".q", ".P", "=", "\\", "%00", "\x01", "\t.", "a", ".p "])
+    more = chance.choice([".p.p", "..p", ".q", ".P", "=", "\\", "%00", "\t.", "a", ".p "])
     return (more + valid if chance.random() < 0.5 else valid + more + "x").encode()
 
 
@@ -174,8 +178,8 @@ def forged(chance: random.Random, valid: str) -> cabc.Iterator[bytes]:
         value = forge(chance, valid)
         if chance.random() < 0.2:
             value += b".p"
-        # A header can't hold these at all; and by chance it may be the valid one after all.
-        if not set(b"\0\r\n") & set(value) and not opens(value, valid):
+        # By chance it may be the valid one after all.
+        if not CONTROLS & set(value) and not opens(value, valid):
             yield value
 
 
@@ -215,10 +219,13 @@ def browser(server: Gunicorn) -> Browser:
 
 
 @each_deployment
-def test_10_000_forged_cookies_open_and_store_nothing(server: Gunicorn, browser: Browser) -> None:
+def test_10_000_forged_cookies_open_and_store_nothing(
+    server: Gunicorn, browser: Browser, deployment: Deployment
+) -> None:
     """S3, S7: none is adopted, none is an error, and none is answered with a cookie."""
     valid = browser.cookies["session"]
-    values = list(itertools.islice(forged(random.Random(1_906), valid), COOKIES))
+    number = COOKIES_PER_ROUND * deployment.rounds
+    values = list(itertools.islice(forged(random.Random(1_906), valid), number))
     before = count(server)
     answers = put(server, values, "read a")
     for value, answer in zip(values, answers, strict=True):

@@ -163,7 +163,8 @@ def play(
 
 def steps(case: Case) -> tuple[list[str], list[str]]:
     """What the slow request does, and what the event's does."""
-    slow, event = case.slow, list(case.event.value)
+    slow: Slow = case.slow
+    event: list[str] = [*case.event.value]
     parts = [slow.reads, slow.sets]
     place = {
         Order.SLOW_WAITS_BEFORE_IT_READS: 0,

@@ -60,9 +60,13 @@ def set_cookies(response: TestResponse) -> list[str]:
     return response.headers.getlist("Set-Cookie")
 
 
-def _run() -> t.Any:
+def _run() -> flask.Response:
     answer = flask.request.environ["tests.body"]()
-    return answer if isinstance(answer, flask.Response) else "ok"
+    return (
+        answer
+        if isinstance(answer, flask.Response)
+        else flask.Response("ok", mimetype="text/plain")
+    )
 
 
 @pytest.fixture(params=ENGINES)
