@@ -54,10 +54,10 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
         return True
 
     def __iter__(self) -> cabc.Iterator[str]:
-        return iter(list(self._all_names()))
+        return iter(self._readable_names())
 
     def __reversed__(self) -> cabc.Iterator[str]:
-        return reversed(list(self._all_names()))
+        return reversed(self._readable_names())
 
     def __len__(self) -> int:
         return len(self._all_names())
@@ -67,7 +67,7 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
 
         :raise IndexError: where there are not so many.
         """
-        return self[list(self._all_names())[index]]
+        return self[self._readable_names()[index]]
 
     def copy(self) -> dict[str, t.Any]:
         """All items, as a plain dict."""
@@ -291,6 +291,16 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
         if self._names is None:
             self._fetch(None)
         return self._names if self._names is not None else {}
+
+    def _readable_names(self) -> list[str]:
+        """All names, after their values were decoded: if one can't be, the session is empty."""
+        try:
+            for name in self._all_names():
+                if name not in self._values:
+                    self._read(name)
+        except KeyError:
+            pass
+        return list(self._all_names())
 
 
 def _plain(name: object) -> str:

@@ -9,6 +9,7 @@ import typing as t
 
 from ..core import envelope
 from ..core.codec import Codec
+from ..core.extensions import UnknownType
 from ..core.settings import Settings
 from ..errors import SerializationError
 from ..errors import SessionConflict
@@ -127,6 +128,9 @@ class SessionManager:
             if value[:2] == envelope.PLAIN:
                 return self._codec.loads(value[2:])
             logger.warning("A session was written by a newer flask_state; it reads as empty.")
+        except UnknownType as error:
+            # A release that knows it wrote this, and may be back: nothing is thrown away.
+            logger.warning("A session reads as empty: session[%r]: %s", name, error)
         except SerializationError as error:
             if data._id is not None:
                 self._damaged(data._id, f"item {name!r}: {error}")

@@ -6,7 +6,7 @@ import collections.abc as cabc
 import threading
 import typing as t
 
-from ..core.codec import is_immutable
+from ..core.extensions import is_immutable
 from ..core.sentinels import MISSING
 from ..core.sentinels import Missing
 from ..stores.base import Edit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import typing as t
 
 from ..core.clock import Clock
 from ..core.clock import SystemClock
@@ -12,11 +11,14 @@ from ..core.sentinels import MISSING
 from ..errors import StoreError
 from . import rules
 from .adapter_blobs import NewerBytes
+from .adapter_blobs import Record
 from .adapter_blobs import Step
+from .adapter_blobs import blank
 from .adapter_blobs import exchange
-from .adapter_blobs import frame
 from .adapter_blobs import key_of
-from .adapter_blobs import unframe
+from .adapter_blobs import pack
+from .adapter_blobs import readable
+from .adapter_blobs import unpack
 from .adapter_index import DAY
 from .adapter_index import DueIndex
 from .adapter_index import Entry
@@ -29,9 +31,7 @@ from .base import Change
 from .base import Committed
 from .base import DamagedRecord
 from .base import Ended
-from .base import Facts
 from .base import Found
-from .base import Item
 from .base import Loaded
 
 _PATIENCE = 60.0
@@ -39,16 +39,6 @@ _PATIENCE = 60.0
 _NEWER_AGAIN = 3600.0
 """Seconds after which a record of a newer format is looked at again."""
 _LOOKS_PER_CLAIM = 4
-_FIELDS = len(Facts._fields)
-
-
-class _Record(t.NamedTuple):
-    """All that is kept under a locator."""
-
-    facts: Facts
-    items: dict[str, Item]
-    listed: float
-    """The indexes lead to the record until then; before it lives longer, it is listed anew."""
 
 
 class ByteSessionStore:
@@ -65,7 +55,8 @@ class ByteSessionStore:
     crash in between leaves an owner's entry for an ended record, which `find` drops. An end is
     claimed late, at the former deadline, where its put comes more than a minute after its entry.
     Where a backend loses an index blob, its records live on and expire, but `find` and `claim`
-    miss them until they are listed anew: when one lives for a day and twice its lifetime.
+    miss them until they are listed anew: by the commit with which a record is to live a day
+    longer than it was when it was listed.
 
     :param store: where the blobs go. Its keys are ``s.<locator>`` for records, ``t`` and
         ``t.<minute>`` for when to look at them, ``o-<hash>`` for those of an owner, and
@@ -99,7 +90,7 @@ class ByteSessionStore:
         if found is None:
             return None
         try:
-            record = _unpack(key, found[0])
+            record = unpack(key, found[0])
         except NewerBytes:
             return None
         now = self._clock.time()
@@ -121,13 +112,13 @@ class ByteSessionStore:
         def decide(data: bytes | None) -> Step[Committed]:
             now = self._clock.time()
             try:
-                before = _unpack(key, data) if data is not None else None
+                before = unpack(key, data) if data is not None else None
             except NewerBytes:
                 return Step(Committed(EXISTS if change.create else GONE))
             except DamagedRecord:
                 if change.create or change.end is None:
                     return Step(Committed(EXISTS if change.create else GONE))
-                before = _blank(now)
+                before = blank(now)
             return self._decide(locator, before, change, fence, now)
 
         done = exchange(self._store, key, decide)
@@ -155,7 +146,7 @@ class ByteSessionStore:
         key = key_of("s", locator)
 
         def decide(data: bytes | None) -> Step[None]:
-            record = _readable(key, data)
+            record = readable(key, data)
             ended = record is not None and record.facts.end is not None
             return Step(None, MISSING if ended else None)
 
@@ -194,13 +185,13 @@ class ByteSessionStore:
         """Close the byte store."""
         self._store.close()
 
-    def _get(self, locator: str) -> _Record | None:
+    def _get(self, locator: str) -> Record | None:
         key = key_of("s", locator)
         found = self._store.get(key)
-        return _readable(key, found[0]) if found is not None else None
+        return readable(key, found[0]) if found is not None else None
 
     def _decide(
-        self, locator: str, before: _Record | None, change: Change, fence: int | None, now: float
+        self, locator: str, before: Record | None, change: Change, fence: int | None, now: float
     ) -> Step[Committed]:
         """What becomes of a record, once the indexes lead to what it will be."""
         facts, items, listed = before if before is not None else (None, {}, 0.0)
@@ -218,14 +209,14 @@ class ByteSessionStore:
             return Step(done)
         anew = after.expires > listed
         if anew:
-            listed = now + 2 * (after.expires - now) + DAY
+            listed = after.expires + DAY
         if anew or (facts is not None and after.expires < facts.expires):
             self._due.file([(after.expires, locator)], now)
         if after.owner is not None and after.end is None and (anew or change.owner is not MISSING):
             self._owners.add(after.owner, locator, listed, now)
         # Should the entry be lost to its end, an ended record comes up at its former deadline.
         deadline = after.expires if facts is None else max(after.expires, facts.expires)
-        data = _pack(key_of("s", locator), _Record(after, items, listed))
+        data = pack(key_of("s", locator), Record(after, items, listed))
         return Step(done, data, deadline - now + DAY)
 
     def _disown(self, locator: str, owner: str | None) -> None:
@@ -238,7 +229,7 @@ class ByteSessionStore:
         """See to entries that are due: make new ones, claim, and only then strike them out."""
         done: list[Entry] = []
         again: list[Entry] = []
-        ready: list[tuple[str, _Record, int]] = []
+        ready: list[tuple[str, Record, int]] = []
         for entry in batch:
             locator = entry[1]
             found, when = self._look(locator, now)
@@ -252,10 +243,10 @@ class ByteSessionStore:
                 again.append((when, locator))
         self._due.file(again, now)
         claims = [self._take(*each, now + lease) for each in ready]
-        self._due.strike(minute, done)
+        self._due.strike(minute, done, now)
         return [each for each in claims if each is not None]
 
-    def _look(self, locator: str, now: float) -> tuple[tuple[_Record, int] | None, float | None]:
+    def _look(self, locator: str, now: float) -> tuple[tuple[Record, int] | None, float | None]:
         """The record and its version, where there is one; when to look at it again."""
         key = key_of("s", locator)
         found = self._store.get(key)
@@ -263,7 +254,7 @@ class ByteSessionStore:
             return None, None
         data, version = found
         try:
-            record = _unpack(key, data)
+            record = unpack(key, data)
         except NewerBytes:
             return None, now + _NEWER_AGAIN
         except DamagedRecord:
@@ -271,45 +262,13 @@ class ByteSessionStore:
             return None, None
         return (record, version), record.facts.expires
 
-    def _take(self, locator: str, record: _Record, version: int, until: float) -> Ended | None:
+    def _take(self, locator: str, record: Record, version: int, until: float) -> Ended | None:
         """Claim one record, unless somebody else does."""
         facts = rules.claimed(record.facts, until)
         key = key_of("s", locator)
-        data = _pack(key, record._replace(facts=facts))
+        data = pack(key, record._replace(facts=facts))
         if self._store.put(key, data, until - self._clock.time() + DAY, version) is None:
             return None
         if record.facts.end is None:
             self._disown(locator, facts.owner)
         return Ended(locator, facts, record.items)
-
-
-def _pack(key: str, record: _Record) -> bytes:
-    items = [[name, *item] for name, item in record.items.items()]
-    return frame(key, [record.listed, list(record.facts), items])
-
-
-def _unpack(key: str, data: bytes) -> _Record:
-    """The record in such bytes. Facts that a later version added at their end are ignored.
-
-    :raise NewerBytes: their format is unknown.
-    :raise DamagedRecord: they can't be read.
-    """
-    try:
-        listed, facts, rows = unframe(key, data)
-        items = {name: Item(value, version, place) for name, value, version, place in rows}
-        return _Record(Facts(*facts[:_FIELDS]), items, listed)
-    except (ValueError, TypeError) as error:
-        raise DamagedRecord("the record can't be read") from error
-
-
-def _readable(key: str, data: bytes | None) -> _Record | None:
-    try:
-        return _unpack(key, data) if data is not None else None
-    except (NewerBytes, DamagedRecord):
-        return None
-
-
-def _blank(now: float) -> _Record:
-    """A record in place of one that can't be read, alive just long enough to be ended."""
-    facts = Facts(proof=b"", created=now, touched=now, expires=now + 1.0, renewed=now)
-    return _Record(facts, {}, facts.expires)

@@ -17,12 +17,15 @@ from ..errors import SerializationError
 from ..errors import StoreError
 from .base import ByteStore
 from .base import DamagedRecord
+from .base import Facts
+from .base import Item
 
 _TRIES: t.Final = 50
 _FIRST_PAUSE = 1e-4
 _LONGEST_PAUSE = 0.05
 _CHECKSUM_BYTES = 4
 _LONGEST_PLAIN_NAME = 64
+_FIELDS = len(Facts._fields)
 
 _codec = Codec()
 
@@ -31,6 +34,15 @@ T = t.TypeVar("T")
 
 class NewerBytes(Exception):
     """The bytes were written by a version of flask_state whose format is unknown to this one."""
+
+
+class Record(t.NamedTuple):
+    """All that is kept under a locator."""
+
+    facts: Facts
+    items: dict[str, Item]
+    listed: float
+    """The indexes lead to the record until then; before it lives longer, it is listed anew."""
 
 
 class Step(t.NamedTuple, t.Generic[T]):
@@ -110,3 +122,37 @@ def unframe(key: str, data: bytes) -> list[t.Any]:
     if type(value) is not list:
         raise DamagedRecord("the bytes hold something else")
     return value
+
+
+def pack(key: str, record: Record) -> bytes:
+    """The bytes of a record."""
+    items = [[name, *item] for name, item in record.items.items()]
+    return frame(key, [record.listed, list(record.facts), items])
+
+
+def unpack(key: str, data: bytes) -> Record:
+    """The record in such bytes. Facts that a later version added at their end are ignored.
+
+    :raise NewerBytes: their format is unknown.
+    :raise DamagedRecord: they can't be read.
+    """
+    try:
+        listed, facts, rows = unframe(key, data)
+        items = {name: Item(value, version, place) for name, value, version, place in rows}
+        return Record(Facts(*facts[:_FIELDS]), items, listed)
+    except (ValueError, TypeError) as error:
+        raise DamagedRecord("the record can't be read") from error
+
+
+def readable(key: str, data: bytes | None) -> Record | None:
+    """The record in such bytes, or None where there is none that can be read."""
+    try:
+        return unpack(key, data) if data is not None else None
+    except (NewerBytes, DamagedRecord):
+        return None
+
+
+def blank(now: float) -> Record:
+    """A record in place of one that can't be read, alive just long enough to be ended."""
+    facts = Facts(proof=b"", created=now, touched=now, expires=now + 1.0, renewed=now)
+    return Record(facts, {}, facts.expires)

@@ -23,7 +23,7 @@ from .base import ByteStore
 from .base import DamagedRecord
 
 DAY: t.Final = 86_400.0
-"""Seconds for which a blob outlives its last use, so that nothing leaks where nobody sweeps."""
+"""Seconds by which a blob outlives what it is about, so that nothing leaks where nobody sweeps."""
 
 _MINUTES = "t"
 _MINUTE = 60.0
@@ -65,7 +65,7 @@ class DueIndex:
             elif minute < this - _SETTLED:
                 self._change_minutes(functools.partial(_without, minute))
 
-    def strike(self, minute: int, entries: cabc.Collection[Entry]) -> None:
+    def strike(self, minute: int, entries: cabc.Iterable[Entry], now: float) -> None:
         """Remove entries that were seen to."""
         key, done = _minute_key(minute), set(entries)
 
@@ -74,7 +74,9 @@ class DueIndex:
             left = [each for each in listed if tuple(each) not in done]
             if len(left) == len(listed):
                 return Step(None)
-            return Step(None, frame(key, left), DAY) if left else Step(None, MISSING)
+            if not left:
+                return Step(None, MISSING)
+            return Step(None, frame(key, left), _end(minute) - now)
 
         exchange(self._store, key, remove)
 
@@ -84,7 +86,7 @@ class DueIndex:
 
     def _file(self, minute: int, filed: list[list[t.Any]], now: float) -> None:
         key = _minute_key(minute)
-        ttl = (minute + 1) * _MINUTE - now + DAY
+        ttl = _end(minute) - now
 
         def add(data: bytes | None) -> Step[None]:
             if data is None:
@@ -165,7 +167,10 @@ class OwnerIndex:
 
 
 def _readable(key: str, data: bytes | None) -> list[t.Any]:
-    """What an index blob lists; nothing where it can't be read: records are listed anew in time."""
+    """What an index blob lists; nothing where it can't be read: records are listed anew in time.
+
+    A newer format must have keys of its own, or else processes of both versions lose entries.
+    """
     try:
         return unframe(key, data) if data is not None else []
     except (NewerBytes, DamagedRecord):
@@ -176,11 +181,16 @@ def _minute_key(minute: int) -> str:
     return f"{_MINUTES}.{minute}"
 
 
+def _end(minute: int) -> float:
+    """When the entries of a minute expire: a day after the last record they may lead to."""
+    return (minute + 1) * _MINUTE + 2 * DAY
+
+
 def _with(minute: int, now: float, minutes: list[int]) -> list[int]:
     """The minutes and this one, without those whose entries have expired."""
     if minute in minutes:
         return minutes
-    minutes = [each for each in minutes if (each + 1) * _MINUTE + DAY > now]
+    minutes = [each for each in minutes if _end(each) > now]
     bisect.insort(minutes, minute)
     return minutes
 

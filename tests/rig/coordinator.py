@@ -88,17 +88,18 @@ class Coordinator:
             group.close()
         shutil.rmtree(self._folder)
 
-    def wait(self, name: str) -> Visit:
+    def wait(self, name: str, patience: float = PATIENCE) -> Visit:
         """The next visit under this name, as soon as it comes.
 
+        :param patience: seconds to wait.
         :raise AssertionError: where none comes.
         """
         with self._lock:
             visits = self._visits[name]
         try:
-            return visits.get(timeout=PATIENCE)
+            return visits.get(timeout=patience)
         except queue.Empty:
-            raise AssertionError(f"nobody came to {name!r} in {PATIENCE:.0f} seconds") from None
+            raise AssertionError(f"nobody came to {name!r} in {patience} seconds") from None
 
     def gather(self, name: str, size: int) -> None:
         """From now on whoever comes to this stop goes on when `size` of them are there.

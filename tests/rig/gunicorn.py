@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import typing as t
 
 from tests.rig.connections import Connections
@@ -26,7 +27,6 @@ class Gunicorn:
     :param folder: where its log goes, one for all restarts.
     :param threads: of each worker; gevent workers have none, and do as many requests as come.
     :param environment: what else the application is told, see `tests.rig.app`.
-    :raise AssertionError: where it doesn't start; its log is in the message.
     """
 
     def __init__(
@@ -127,15 +127,25 @@ class Gunicorn:
         self.start()
 
     def next_worker(self) -> int:
-        """Wait for the next worker to come up: its process."""
-        try:
-            visit = self.coordinator.wait("worker started")
-        except AssertionError:
-            code = self._process.poll() if self._process is not None else None
-            state = "runs" if code is None else f"ended with {code}"
-            raise AssertionError(f"no worker came up; gunicorn {state}:\n{self.news()}") from None
-        visit.close()
-        return visit.process
+        """Wait for the next worker to come up: its process.
+
+        :raise AssertionError: where none does; the log is in the message.
+        """
+        assert self._process is not None
+        given_up = time.monotonic() + PATIENCE
+        while True:
+            code = self._process.poll()
+            try:
+                visit = self.coordinator.wait("worker started", patience=0.2)
+            except AssertionError:
+                if code is None and time.monotonic() < given_up:
+                    continue
+                state = "runs" if code is None else f"ended with {code}"
+                raise AssertionError(
+                    f"no worker came up; gunicorn {state}:\n{self.news()}"
+                ) from None
+            visit.close()
+            return visit.process
 
     def workers(self) -> list[int]:
         """The processes of its workers."""

@@ -37,8 +37,8 @@ class Deployment:
 
 
 LMDB: t.Final = Deployment("lmdb", 2, 4, "gthread", 50)
-MEMORY: t.Final = Deployment("memory", 1, 8, "gthread", 10)
-GEVENT: t.Final = Deployment("lmdb", 2, 1, "gevent", 10)
+MEMORY: t.Final = Deployment("memory", 1, 8, "gthread", 4)
+GEVENT: t.Final = Deployment("lmdb", 2, 1, "gevent", 4)
 
 each_deployment = pytest.mark.parametrize(
     "deployment", [LMDB, MEMORY, GEVENT], ids=["lmdb", "memory", "gevent"], scope="module"

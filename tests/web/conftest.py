@@ -12,6 +12,13 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from flask_state import FlaskState
+from flask_state import session
+from flask_state.core import registry
+from flask_state.errors import StoreError
+from flask_state.stores.base import Change
+from flask_state.stores.base import Committed
+from flask_state.stores.base import Item
+from flask_state.stores.base import Loaded
 from flask_state.testing import FakeClock
 
 ENGINES: t.Final = ("memory", "lmdb")
@@ -53,6 +60,59 @@ class Visitor:
             self.client.delete_cookie("session")
         else:
             self.client.set_cookie("session", value)
+
+
+class Flaky:
+    """A session store that fails when it is told to, and counts its calls."""
+
+    def __init__(self, inner: t.Any) -> None:
+        self._inner = inner
+        self.failing: set[str] = set()
+        self.calls: list[str] = []
+        self.spoil: cabc.Callable[[bytes], bytes] = bytes
+        """What becomes of an item's bytes on their way out."""
+
+    def __getattr__(self, name: str) -> t.Any:
+        return getattr(self._inner, name)
+
+    def load(
+        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+    ) -> Loaded | None:
+        self._called("load")
+        loaded: Loaded | None = self._inner.load(locator, proofs, names)
+        if loaded is None:
+            return None
+        items = {
+            name: Item(self.spoil(value), *rest) for name, (value, *rest) in loaded.items.items()
+        }
+        return loaded._replace(items=items)
+
+    def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
+        self._called("commit")
+        done: Committed = self._inner.commit(locator, change, fence)
+        return done
+
+    def _called(self, operation: str) -> None:
+        self.calls.append(operation)
+        if operation in self.failing:
+            raise StoreError("the disk is on fire", engine=self.engine, operation=operation)
+
+
+def steps(*bodies: cabc.Callable[[], t.Any]) -> cabc.Callable[[], t.Any]:
+    """A view that does one thing after the other, and returns what the last one does."""
+    return lambda: [body() for body in bodies][-1]
+
+
+def storing(**values: t.Any) -> cabc.Callable[[], t.Any]:
+    """A view that stores these values in the session."""
+    return lambda: session.update(values)
+
+
+def guest_of(app: flask.Flask) -> Visitor:
+    """A visitor with a session of two items."""
+    visitor = Visitor(app)
+    visitor.run(lambda: session.update(a=1, b=2))
+    return visitor
 
 
 def set_cookies(response: TestResponse) -> list[str]:
@@ -117,3 +177,20 @@ def visitor(app: flask.Flask) -> Visitor:
 def client(visitor: Visitor) -> FlaskClient:
     """The client of `visitor`."""
     return visitor.client
+
+
+@pytest.fixture
+def store(engine_url: str, clock: FakeClock) -> Flaky:
+    return Flaky(registry.open_sessions(engine_url, clock))
+
+
+@pytest.fixture
+def flaky_app(make_app: MakeApp, store: Flaky) -> flask.Flask:
+    """An application over `store` whose errors become responses, as in production."""
+    return make_app(STATE_URL=store, PROPAGATE_EXCEPTIONS=False)
+
+
+@pytest.fixture
+def guest(flaky_app: flask.Flask) -> Visitor:
+    """A visitor of `flaky_app` with a session."""
+    return guest_of(flaky_app)

@@ -18,6 +18,7 @@ from flask_state.errors import StateError
 from tests.web.conftest import MakeApp
 from tests.web.conftest import Visitor
 from tests.web.conftest import set_cookies
+from tests.web.conftest import steps
 
 
 class TestCopiedContext:
@@ -219,12 +220,11 @@ class TestSeveralSaves:
     """One session, opened once and saved more than once."""
 
     def save(self) -> flask.Response:
-        app, response = flask.current_app, flask.Response()
-        found = t.cast("flask.sessions.SessionMixin", session._get_current_object())  # type: ignore[attr-defined]
+        app: t.Any = flask.current_app
+        proxy: t.Any = session
+        response = flask.Response()
         app.session_interface.save_session(
-            t.cast(flask.Flask, app._get_current_object()),
-            found,
-            response,  # type: ignore[attr-defined]
+            app._get_current_object(), proxy._get_current_object(), response
         )
         return response
 
@@ -310,4 +310,6 @@ class TestCommitAndReload:
     def test_commit_with_nothing_to_commit_does_nothing(self, visitor: Visitor) -> None:
         assert not set_cookies(visitor.run(lambda: session.commit()))
         visitor.run(lambda: session.update(a=1))
-        assert not set_cookies(visitor.run(lambda: (session.get("a"), session.commit())))
+        assert not set_cookies(
+            visitor.run(steps(lambda: session.get("a"), lambda: session.commit()))
+        )

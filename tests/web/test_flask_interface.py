@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import typing as t
 import weakref
@@ -18,6 +19,7 @@ from flask_state.web.sessions import StateSessionInterface
 from tests.web.conftest import SECRET_KEY
 from tests.web.conftest import MakeApp
 from tests.web.conftest import Visitor
+from tests.web.conftest import steps
 
 
 class TestFlashes:
@@ -35,13 +37,13 @@ class TestFlashes:
         assert visitor.value(lambda: list(session)) == []
 
     def test_they_can_be_asked_for_by_category(self, visitor: Visitor) -> None:
-        visitor.run(lambda: [flask.flash(each, each) for each in ("a", "b", "c")])
+        visitor.run(steps(*(functools.partial(flask.flash, each, each) for each in "abc")))
         filtered = visitor.value(lambda: flask.get_flashed_messages(category_filter=["a", "c"]))
         assert filtered == ["a", "c"]
 
     def test_they_add_up_until_they_are_read(self, visitor: Visitor) -> None:
         for text in ("one", "two", "three"):
-            visitor.run(lambda text=text: flask.flash(text))  # type: ignore[misc]
+            visitor.run(functools.partial(flask.flash, text))
         assert visitor.value(flask.get_flashed_messages) == ["one", "two", "three"]
 
     def test_they_are_read_in_the_request_that_made_them(self, visitor: Visitor) -> None:
@@ -53,7 +55,7 @@ class TestFlashes:
 
     def test_a_template_shows_them_with_markup_unescaped(self, visitor: Visitor) -> None:
         page = "{% for each in get_flashed_messages() %}{{ each }}{% endfor %}"
-        visitor.run(lambda: (flask.flash("<i>"), flask.flash(Markup("<b>"))))
+        visitor.run(steps(lambda: flask.flash("<i>"), lambda: flask.flash(Markup("<b>"))))
         response = visitor.run(lambda: flask.make_response(flask.render_template_string(page)))
         assert response.text == "&lt;i&gt;<b>"
 
@@ -105,7 +107,7 @@ class TestInterface:
             def open_session(self, app: flask.Flask, request: flask.Request) -> Session | None:
                 adapter = app.create_url_adapter(request)
                 assert adapter is not None
-                request.url_rule, request.view_args = adapter.match(return_rule=True)
+                request.url_rule, _ = adapter.match(return_rule=True)
                 endpoints.append(request.endpoint)
                 return super().open_session(app, request)
 

@@ -12,10 +12,10 @@ from werkzeug.test import TestResponse
 
 from flask_state import FlaskState
 from flask_state import session
-from flask_state.web.sessions import Session
 from tests.web.conftest import MakeApp
 from tests.web.conftest import Visitor
 from tests.web.conftest import set_cookies
+from tests.web.conftest import steps
 
 # Flask-Login 0.6 dates its cookie with a function that Python 3.12 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
@@ -221,8 +221,10 @@ class TestOwner:
         here.sign_in("ann")
         there.sign_in("ann")
         bob.sign_in("bob")
-        keep = cabc.Callable[[], int]
-        end_others: keep = lambda: state.sessions.end_all("ann", keep=session.handle)  # noqa: E731
+
+        def end_others() -> int:
+            return state.sessions.end_all("ann", keep=session.handle)
+
         assert here.value(end_others, headers=FIREFOX) == 1
         assert [here.name(), there.name(), bob.name()] == ["ann", None, "bob"]
         with login_app.app_context():
@@ -297,7 +299,7 @@ class TestRemembering:
 
 
 def abandon() -> None:
-    t.cast(Session, session).abandon()
+    session.abandon()
 
 
 class TestAbandon:
@@ -320,7 +322,7 @@ class TestAbandon:
         person.sign_in_remembered() if remember else person.sign_in()
         assert person.remembered == remember
         thief.cookie = person.cookie
-        response = person.run(lambda: [step() for step in self.WAYS[way]], headers=FIREFOX)
+        response = person.run(steps(*self.WAYS[way]), headers=FIREFOX)
         assert response.status_code == 200
         assert not person.remembered
         assert person.name() is None
@@ -370,6 +372,6 @@ class TestAbandon:
     ) -> None:
         person.sign_in("ann")
         thief.cookie = person.cookie
-        person.run(lambda: (abandon(), flask_login.login_user(User("bob"))), headers=FIREFOX)
+        person.run(steps(abandon, lambda: flask_login.login_user(User("bob"))), headers=FIREFOX)
         assert [person.name(), thief.name()] == ["bob", None]
         assert person.value(lambda: session.owner, headers=FIREFOX) == "bob"

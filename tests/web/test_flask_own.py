@@ -18,6 +18,7 @@ from flask_state.web.sessions import Session
 from tests.web.conftest import MakeApp
 from tests.web.conftest import Visitor
 from tests.web.conftest import set_cookies
+from tests.web.conftest import steps
 
 Verb = cabc.Callable[[t.Any], t.Any]
 
@@ -188,7 +189,7 @@ class TestFlags:
 
     def test_a_session_is_new_until_it_is_stored(self, visitor: Visitor) -> None:
         assert visitor.value(lambda: session.new)
-        assert visitor.value(lambda: (session.update(a=1), session.new)[1])
+        assert visitor.value(steps(lambda: session.update(a=1), lambda: session.new))
         assert not visitor.value(lambda: session.new)
 
     def test_modified_set_by_hand_sends_the_cookie(self, visitor: Visitor) -> None:
@@ -276,7 +277,9 @@ class TestCookie:
         self, app: flask.Flask, visitor: Visitor
     ) -> None:
         [header] = set_cookies(
-            visitor.run(lambda: (session.update(a=1), setattr(session, "permanent", True)))
+            visitor.run(
+                steps(lambda: session.update(a=1), lambda: setattr(session, "permanent", True))
+            )
         )
         fields = dict(part.split("=", 1) for part in header.split("; ") if "=" in part)
         expires = parse_date(fields["Expires"])
@@ -298,7 +301,9 @@ class TestCookie:
     ) -> None:
         """S40: a permanent session's with every response, and `Vary` wherever it is."""
         visitor = Visitor(make_app(SESSION_REFRESH_EACH_REQUEST=refresh))
-        visitor.run(lambda: (session.update(a=1), setattr(session, "permanent", permanent)))
+        visitor.run(
+            steps(lambda: session.update(a=1), lambda: setattr(session, "permanent", permanent))
+        )
         for _ in range(3):
             if path == "/run":
                 response = visitor.run(lambda: session["a"])

@@ -15,6 +15,7 @@ import pytest
 
 from flask_state import session
 from tests.web.conftest import Visitor
+from tests.web.conftest import storing
 
 
 class Socket:
@@ -38,7 +39,7 @@ class Socket:
         if self._client.is_connected():
             self._client.disconnect()
 
-    def _run(self) -> t.Any:
+    def _run(self, *given: t.Any) -> t.Any:
         return self._body()
 
     def _failed(self, error: BaseException) -> None:
@@ -68,7 +69,7 @@ def test_an_event_reads_what_a_page_stored(started: Visitor, socket: Socket) -> 
 def test_a_page_reads_what_events_stored(started: Visitor, socket: Socket) -> None:
     """Many events of one connection: each is saved."""
     for n in range(2, 6):
-        socket.emit(lambda n=n: session.update(n=n))
+        socket.emit(storing(n=n))
         assert started.value(lambda: session["n"]) == n
     socket.emit(lambda: session["cart"].append("cup"))
     assert started.value(lambda: session["cart"]) == ["tea", "cup"]
