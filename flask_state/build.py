@@ -48,20 +48,22 @@ def build(
     :param keyring: asked at each use for the keys.
     :param idle_timeout: asked at each use for the default idle timeout in seconds.
     :param session_url: asked at the first use of a session for the URL of their store.
-    :param sweeps: asked at the first commit whether this process may start a sweeper.
+    :param sweeps: asked after a commit whether this process may start a sweeper.
     :param notify: told of events.
     """
     lifetime = Lifetime(idle_timeout, settings.session_absolute_timeout)
 
-    def first_commit() -> None:
-        if sweeps():
-            sweeper.start()
+    def on_commit() -> bool:
+        if not sweeps():
+            return False
+        sweeper.start()
+        return True
 
     store = WatchedStore(
         lambda: registry.open_sessions(session_url(), clock),
         fingerprints=lambda: keyring().fingerprints,
         notify=notify,
-        on_first_commit=first_commit,
+        on_commit=on_commit,
     )
     sessions = Sessions(store, notify)
     sweeper = Sweeper(sessions, settings.session_sweep_interval, clock)

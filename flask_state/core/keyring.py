@@ -85,7 +85,7 @@ class Keyring:
         """Keyed hashes of a text, under the current secret first: `PROOF_BYTES` each."""
         keys = self._proof_keys.get(purpose)
         if keys is None:
-            info = purpose.encode()
+            info = b"proof\0" + purpose.encode()
             keys = self._proof_keys[purpose] = [self._key(s, info) for s in self._secrets]
         data = text.encode()
         # Keyed BLAKE2b (RFC 7693) is a MAC by itself, at a third of the cost of HMAC-SHA256.
@@ -93,7 +93,7 @@ class Keyring:
 
     def digests(self, purpose: str, data: bytes) -> tuple[bytes, ...]:
         """Whole keyed hashes of 32 bytes, under the current secret first, to derive things from."""
-        info = purpose.encode()
+        info = b"digest\0" + purpose.encode()
         return tuple(
             hmac.digest(self._key(secret, info), data, hashlib.sha256) for secret in self._secrets
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime as dt
+import math
 import typing as t
 
 from ..errors import ConfigurationError
@@ -67,14 +68,19 @@ def engine(value: t.Any) -> t.Any:
 
 
 def _number(value: t.Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
         raise ValueError("a number")
-    return float(value)
+    return number
 
 
-def _row(default: T, parser: cabc.Callable[[t.Any], T], help: str) -> T:
-    # The declared type is the field's; dataclasses.field says the same to type checkers.
-    return dataclasses.field(default=default, metadata={"parser": parser, "help": help})
+def _row(default: T, parser: cabc.Callable[[t.Any], T], help: str, *, secret: bool = False) -> T:
+    """A field of the table; a secret one may hold a password, and stays out of `repr`."""
+    metadata = {"parser": parser, "help": help}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +92,11 @@ class Settings:
         engine,
         "Where state is kept: a URL whose scheme chooses the engine, or a store of your own. "
         "'auto' is an LMDB file in the instance folder, or memory where TESTING is set.",
+        secret=True,
     )
-    session_url: t.Any = _row(None, engine, "The same for sessions alone. None means STATE_URL.")
+    session_url: t.Any = _row(
+        None, engine, "The same for sessions alone. None means STATE_URL.", secret=True
+    )
     session_idle_timeout: float | None = _row(
         None,
         seconds,

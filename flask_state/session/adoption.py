@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import hashlib
+import threading
 import typing as t
 
 from ..core.keyring import Keyring
@@ -24,6 +25,10 @@ from .ids import Ids
 from .lifetime import Lifetime
 from .watched import WatchedStore
 
+_PAUSE = threading.Event()
+_PAUSE_SECONDS: t.Final = 0.005
+_PATIENCE: t.Final = 10
+
 
 class Foreign(t.NamedTuple):
     """A session of another kind that was found to be genuine."""
@@ -33,6 +38,9 @@ class Foreign(t.NamedTuple):
     values: dict[str, t.Any]
     remaining: float
     """Seconds for which a copy of it would still be good."""
+    permanent: bool = False
+    """The client keeps it longer than the browser runs."""
+    owner: str | None = None
 
 
 class Adoption:
@@ -53,6 +61,15 @@ class Adoption:
         self._ids = ids
         self._lifetime = lifetime
 
+    def awaited(self, text: str, load: cabc.Callable[[Id], bool]) -> Id | None:
+        """`known`, for a request that was not the first: the first may still be at it."""
+        for _ in range(_PATIENCE):
+            _PAUSE.wait(_PAUSE_SECONDS)
+            id = self.known(text, load)
+            if id is not None:
+                return id
+        return None
+
     def known(self, text: str, load: cabc.Callable[[Id], bool]) -> Id | None:
         """The id of the session made of this text, if it can be loaded."""
         return next((id for id in self._candidates(text) if load(id)), None)
@@ -71,7 +88,7 @@ class Adoption:
         if self._store.commit(_locator(b"mark", foreign.text), mark, None).refused is not None:
             return None
         lives = self._lifetime.at_start(None)
-        change = Change(create=True, proof=proof, lives=lives, items=edits)
+        change = Change(create=True, proof=proof, lives=lives, items=edits, owner=foreign.owner)
         return id if self._store.commit(id.locator, change, None).refused is None else None
 
     def _candidates(self, text: str) -> list[Id]:

@@ -188,6 +188,7 @@ class SessionManager:
         if touch is not None and touch <= 0:
             self._store.commit(id.locator, Change(end=EXPIRED), loaded.facts.fence)
             return False
+        data._origin = id.text
         if loaded.previous:
             successor = self._changes.successor(id, loaded.facts)
             if successor is not None:
@@ -208,12 +209,20 @@ class SessionManager:
         foreign = data._foreign()
         if foreign is None:
             return False
-        id = self._adoption.known(foreign.text, lambda id: self._load_into(data, id, names))
-        if id is None:
+
+        def load(id: Id) -> bool:
+            return self._load_into(data, id, names)
+
+        if self._adoption.known(foreign.text, load) is None:
             id = self._adoption.take_over(foreign, self.encode)
-            if id is None or not self._load_into(data, id, names):
+            if id is None:
+                if self._adoption.awaited(foreign.text, load) is None:
+                    return False
+            elif not load(id):
                 return False
-            self._notify("started", handle=id.locator)
+            else:
+                self._notify("started", handle=id.locator)
+        data._origin = foreign.text
         data._cookie_due = True
         return True
 

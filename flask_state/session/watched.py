@@ -35,7 +35,7 @@ class WatchedStore:
     :param make: makes the store; called once, at first use.
     :param fingerprints: asked for the public names of the secret keys, the current one first.
     :param notify: hears of ``"store_down"`` and ``"store_up"``, once per outage.
-    :param on_first_commit: called after the first commit of this process.
+    :param on_commit: called after commits until it says, in this process, that it is content.
 
     `_lock` guards the making of the store and the flags; flags are read without it, because
     they only ever save work.
@@ -47,17 +47,19 @@ class WatchedStore:
         *,
         fingerprints: cabc.Callable[[], tuple[bytes, ...]],
         notify: Notify,
-        on_first_commit: cabc.Callable[[], None],
+        on_commit: cabc.Callable[[], bool],
     ) -> None:
         self._make = make
         self._fingerprints = fingerprints
         self._notify = notify
-        self._on_first_commit = on_first_commit
+        self._on_commit = on_commit
         self._lock = fork_safe_lock()
         self._made: SessionStore | None = None
         self._down = False
         self._committed_in = 0
-        """The process whose first commit was seen: a forked child has its own."""
+        self._settled_in = 0
+        """The processes whose first commit was seen, and in which `on_commit` was content: a
+        forked child starts over."""
 
     @property
     def store(self) -> SessionStore:
@@ -105,7 +107,8 @@ class WatchedStore:
         if self._committed_in != os.getpid():
             self._committed_in = os.getpid()
             self._announce()
-            self._on_first_commit()
+        if self._settled_in != self._committed_in and self._on_commit():
+            self._settled_in = self._committed_in
         return done
 
     def claim(self, limit: int, lease: float) -> list[Ended]:

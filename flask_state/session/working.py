@@ -51,6 +51,8 @@ class WorkingCopy:
     _sealed: bool = False
     """Its response has left: no id can be given to the client any more."""
     _id: Id | None = None
+    _origin: str = ""
+    """What the client presented that opened it."""
     _held: Id | None = None
     """The id that the client holds after a save."""
     _cookie_due: bool = False

@@ -27,6 +27,8 @@ def read(app: flask.Flask, texts: cabc.Sequence[str]) -> Foreign | None:
         except BadSignature:
             continue
         if isinstance(values, dict):
-            values.pop("_permanent", None)
-            return Foreign(text, values, float(max_age))
+            permanent = bool(values.pop("_permanent", False))
+            user = values.get("_user_id")  # Flask-Login's
+            owner = str(user) if user is not None else None
+            return Foreign(text, values, float(max_age), permanent, owner)
     return None

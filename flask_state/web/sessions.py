@@ -37,6 +37,7 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
 
     _cookies: cabc.Sequence[Presented] | None = None
     _outlives: bool | None = None
+    _taken_over: Foreign | None = None
 
     def __init__(self, app: flask.Flask, state: AppState, request: flask.Request | None) -> None:
         self._manager = state.parts.manager
@@ -50,13 +51,14 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         if self._outlives is not None:
             return self._outlives
         presented = self.cookies()
-        known = self._id or self._held
-        if known is None:
-            return self._state == UNOPENED and bool(presented) and presented[0].permanent
-        parse = self._manager.ids.parse
-        for each in presented:
-            if each.permanent and (id := parse(each.text)) and id.locator == known.locator:
-                return True
+        if self._state == UNOPENED and not self._origin and presented:
+            if self._manager.ids.parse(presented[0].text) is not None:
+                return presented[0].permanent
+            self._open(())  # no id of ours: what it is can't be told from its text
+        if self._origin:
+            if self._taken_over is not None and self._taken_over.text == self._origin:
+                return self._taken_over.permanent
+            return any(each.permanent for each in presented if each.text == self._origin)
         return False
 
     @permanent.setter
@@ -80,7 +82,8 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         return [each.text for each in self.cookies()]
 
     def _foreign(self) -> Foreign | None:
-        return cookie_sessions.read(self._app, self._presented()) if self.cookies() else None
+        self._taken_over = cookie_sessions.read(self._app, self._presented())
+        return self._taken_over
 
     def _mode(self) -> str:
         """That of the view, where this is the session of the request it answers."""

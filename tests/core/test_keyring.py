@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import hmac
 import itertools
 import logging
 import typing as t
+import weakref
 
+import flask
 import pytest
+from flask.sessions import SecureCookieSessionInterface
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +23,7 @@ from flask_state.core.keyring import Opened
 from flask_state.errors import ConfigurationError
 from flask_state.errors import TamperedState
 from flask_state.testing import FakeClock
+from flask_state.web.keys import AppKeys
 
 CURRENT: t.Final = b"the current secret of the tests"
 OLD: t.Final = b"an old secret of the tests, gone"
@@ -275,3 +280,88 @@ def test_errors_show_neither_secrets_nor_payload(ring: Keyring) -> None:
             attempt()
         assert "payload" not in f"{caught.value} {caught.value.args} {caught.value.description}"
         assert "secret of" not in str(caught.value)
+
+
+class TestAppKeys:
+    """The keyring of an application, from Flask's two settings."""
+
+    @pytest.fixture
+    def app(self) -> flask.Flask:
+        app = flask.Flask("keys")
+        app.config["SECRET_KEY"] = CURRENT.decode()
+        return app
+
+    @pytest.mark.parametrize("kind", [list, tuple])
+    def test_the_newest_fallback_is_the_last_as_in_flask(
+        self, app: flask.Flask, kind: type, clock: FakeClock
+    ) -> None:
+        """S37."""
+        app.config["SECRET_KEY_FALLBACKS"] = kind([OLDER.decode(), OLD])
+        expected = Keyring([CURRENT, OLD, OLDER], clock)
+        assert AppKeys(app, clock)().fingerprints == expected.fingerprints
+
+    def test_what_flask_signed_last_is_what_we_look_at_first(self, app: flask.Flask) -> None:
+        """The same order as that of Flask's own serializer, which signs with the last key."""
+        app.config["SECRET_KEY_FALLBACKS"] = [OLDER, OLD]
+        serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+        assert serializer is not None
+        ours = AppKeys(app, FakeClock())()._secrets
+        assert list(reversed(ours)) == serializer.secret_keys
+
+    @pytest.mark.parametrize("fallbacks", ["an old secret", b"an old secret", {"a"}, 7, {"a": 1}])
+    def test_fallbacks_that_are_no_list_are_an_error(
+        self, app: flask.Flask, fallbacks: t.Any
+    ) -> None:
+        """S37: a text would be taken apart into keys of one letter."""
+        app.config["SECRET_KEY_FALLBACKS"] = fallbacks
+        with pytest.raises(ConfigurationError, match="SECRET_KEY_FALLBACKS must be a list") as e:
+            AppKeys(app, FakeClock())()
+        assert "an old secret" not in str(e.value)
+
+    @pytest.mark.parametrize("fallbacks", [[""], [None], [b""], [7], ["good enough a key", ""]])
+    def test_a_fallback_that_is_no_key_is_an_error(
+        self, app: flask.Flask, fallbacks: list[t.Any]
+    ) -> None:
+        app.config["SECRET_KEY_FALLBACKS"] = fallbacks
+        with pytest.raises(ConfigurationError):
+            AppKeys(app, FakeClock())()
+
+    @pytest.mark.parametrize("secret", [None, "", b"", 7, ["a"]])
+    def test_a_secret_that_is_no_key_is_an_error(self, app: flask.Flask, secret: t.Any) -> None:
+        app.config["SECRET_KEY"] = secret
+        with pytest.raises(ConfigurationError):
+            AppKeys(app, FakeClock())()
+
+    @pytest.mark.parametrize("fallbacks", [None, [], (), [OLD], (OLD,)])
+    def test_the_ring_is_made_once_for_the_same_secrets(
+        self, app: flask.Flask, fallbacks: t.Any
+    ) -> None:
+        app.config["SECRET_KEY_FALLBACKS"] = fallbacks
+        keys = AppKeys(app, FakeClock())
+        assert keys() is keys()
+
+    def test_a_change_of_secrets_is_noticed(self, app: flask.Flask) -> None:
+        keys = AppKeys(app, FakeClock())
+        first = keys()
+        app.config["SECRET_KEY"] = OLD
+        second = keys()
+        fallbacks: list[bytes] = []
+        app.config["SECRET_KEY_FALLBACKS"] = fallbacks
+        fallbacks.append(CURRENT)
+        third = keys()
+        assert first.fingerprints + second.fingerprints == third.fingerprints[::-1]
+
+    def test_text_and_bytes_of_a_secret_are_one(self, app: flask.Flask) -> None:
+        keys = AppKeys(app, FakeClock())
+        before = keys().fingerprints
+        app.config["SECRET_KEY"] = CURRENT
+        assert keys().fingerprints == before
+
+    def test_it_keeps_no_application_alive(self) -> None:
+        app = flask.Flask("short lived")
+        app.config["SECRET_KEY"] = CURRENT
+        reference, keys = weakref.ref(app), AppKeys(app, FakeClock())
+        keys()
+        del app
+        gc.collect()
+        assert reference() is None

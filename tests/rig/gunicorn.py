@@ -53,11 +53,11 @@ class Gunicorn:
             *(sys.executable, "-m", "gunicorn", "tests.rig.app:create_app()", "--preload"),
             *("-c", "python:tests.rig.hooks", "-b", f"fd://{self._socket.fileno()}"),
             *("-w", str(workers), "--threads", str(threads), "-k", worker_class),
-            *("--keep-alive", "60", "--graceful-timeout", "5", "--no-control-socket"),
+            *("--keep-alive", "60", "--graceful-timeout", "5"),
             *("--limit-request-field_size", "65536"),  # what a header holds is the tests' affair
         ]
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name[:6] != "FLASK_"},
+            **{name: value for name, value in os.environ.items() if not name.startswith("FLASK_")},
             **{"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
             **{"RIG_COORDINATOR": coordinator.address, "FLASK_STATE_URL": url},
             **(environment or {}),

@@ -114,9 +114,7 @@ class TestTakingOver:
 
     def test_a_user_of_flask_login_stays_signed_in(self, app: flask.Flask) -> None:
         def load(name: str) -> t.Any:
-            user = flask_login.UserMixin()
-            user.id = name
-            return user
+            return type("User", (flask_login.UserMixin,), {"id": name})()
 
         flask_login.LoginManager(app).user_loader(load)
         visitor = with_cookie(app, flask_cookie({"_user_id": "ann", "_fresh": True}))

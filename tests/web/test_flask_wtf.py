@@ -10,7 +10,7 @@ import flask_login
 import flask_wtf
 import flask_wtf.csrf
 import pytest
-import wtforms
+import wtforms  # type: ignore[import-untyped]
 from werkzeug.test import TestResponse
 
 from flask_state import session
@@ -114,8 +114,7 @@ def test_a_form_rendered_before_regenerate_still_posts(shopper: Shopper) -> None
 def test_a_form_rendered_before_a_sign_in_still_posts(shopper: Shopper) -> None:
     flask_login.LoginManager(shopper.client.application).user_loader(lambda name: None)
     token, before = shopper.token(), shopper.cookie
-    user = flask_login.UserMixin()
-    user.id = "ann"
+    user = type("User", (flask_login.UserMixin,), {"id": "ann"})()
     assert shopper.post(token, lambda: flask_login.login_user(user)).status_code == 200
     assert shopper.cookie != before
     assert shopper.post(token).status_code == 200
