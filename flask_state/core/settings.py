@@ -70,7 +70,7 @@ def engine(value: t.Any) -> t.Any:
 def _number(value: t.Any) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError("a number")

@@ -280,8 +280,8 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
         if item is None or name in self._removed:
             raise KeyError(name)
         value = self._manager.decode(self, name, item)
-        self._values[name] = value
-        return value
+        # Two threads of one request may both decode it: they are to share what they may change.
+        return self._values.setdefault(name, value)
 
     def _may_exist(self, name: object) -> bool:
         return type(name) is str and name not in self._absent and name not in self._removed

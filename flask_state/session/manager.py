@@ -181,8 +181,8 @@ class SessionManager:
         if loaded is None:
             return False
         if loaded.superseded:
-            data._begin()
             data._superseded = True
+            data._begin()
             return True
         touch = self.lifetime.touch(loaded.facts, loaded.now)
         if touch is not None and touch <= 0:

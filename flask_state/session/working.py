@@ -116,10 +116,9 @@ class WorkingCopy:
         for name in own.keys() & _KNOWN_WHILE_OPEN:
             del own[name]
 
-    def _open_as(self, state: int) -> None:
+    def _make_room(self) -> None:
         self._raw, self._values, self._set = {}, {}, {}
         self._absent, self._removed = set(), {}
-        self._state = state
 
     # What the request says, overridden by whoever opens it.
 
@@ -146,18 +145,20 @@ class WorkingCopy:
 
     def _begin(self) -> None:
         """It is new: nothing is stored of it."""
-        self._open_as(OPEN)
+        self._make_room()
         self._names = {}
+        self._state = OPEN
 
     def _attach(self, id: Id, loaded: Loaded) -> None:
         """It is stored, and this is what was loaded."""
-        self._open_as(OPEN)
+        self._make_room()
         self._id = id
         self._facts = loaded.facts
         self._now = loaded.now
         self._raw = loaded.items
         if loaded.complete:
             self._order()
+        self._state = OPEN  # last: a thread that sees it asks for no lock any more
 
     def _merge(self, loaded: Loaded) -> None:
         """More of it was loaded; what was read before stays as it was."""
@@ -176,17 +177,19 @@ class WorkingCopy:
     def _turn_off(self, why: str, *, failed: bool = False) -> None:
         """The null session: it reads as empty, and every write says why."""
         self._unload()
-        self._open_as(OFF)
+        self._make_room()
         self._names = {}
         self._off, self._failed = why, failed
+        self._state = OFF
 
     def _become_ghost(self, values: dict[str, t.Any]) -> None:
         """The record has ended: these values stay readable, and are not stored again."""
         self._unload()
-        self._open_as(OPEN)
+        self._make_room()
         self._id = self._held = None
         self._values, self._names = values, dict.fromkeys(values)
         self._ended = True
+        self._state = OPEN
 
     def _drop_changes(self) -> None:
         """Forget what was changed since the last save."""

@@ -34,7 +34,9 @@ class AppKeys:
         if last is not None and last[0] == secret and last[1] == fallbacks:
             return last[2]
         keyring = Keyring(_secrets(secret, fallbacks), self._clock)
-        self._last = (secret, list(fallbacks) if fallbacks else fallbacks, keyring)
+        # A list may be changed in place later, so a copy is what it is compared with.
+        seen = list(fallbacks) if isinstance(fallbacks, list) else fallbacks
+        self._last = (secret, seen, keyring)
         return keyring
 
 

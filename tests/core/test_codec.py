@@ -169,13 +169,13 @@ def packed(code: int, parts: t.Any) -> bytes:
 # Round trips
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(values)
 def test_every_value_comes_back_with_its_exact_types(value: t.Any) -> None:
     assert shape(CODEC.loads(CODEC.dumps(value))) == shape(value)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(values)
 def test_what_came_back_has_the_same_bytes(value: t.Any) -> None:
     """Otherwise a session would be written again by every request that reads it."""
@@ -288,7 +288,7 @@ def test_equal_values_are_equal_bytes_in_every_process(seed: str) -> None:
     assert done.stdout.strip() == CODEC.dumps(CANON).hex()
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.lists(hashables, max_size=8))
 def test_the_bytes_of_a_set_do_not_depend_on_how_it_was_made(parts: list[t.Any]) -> None:
     grown: set[t.Any] = set()
@@ -299,18 +299,55 @@ def test_the_bytes_of_a_set_do_not_depend_on_how_it_was_made(parts: list[t.Any])
         assert CODEC.dumps(one) == CODEC.dumps(other)
 
 
-def test_the_bytes_of_each_type_stay_what_they_were() -> None:
+FROZEN: t.Final[list[tuple[t.Any, str]]] = [
+    (
+        [None, True, False, -7, 300, 2**64, -(2**70), 1.5],
+        "98c0c3c2f9cd012cc70901010000000000000000c70901c00000000000000000cb3ff8000000000000",
+    ),
+    (["text", b"bytes", {"b": 1, "a": []}], "93a474657874c405627974657382a16201a16190"),
+    ((1, ("a",)), "d7029201c7030291a161"),
+    ({1: "int", "a": None}, "c709059401a3696e74a161c0"),
+    ({3, 1, 2}, "c70a0393c40101c40102c40103"),
+    (frozenset({"b", "a"}), "c7090492c402a161c402a162"),
+    (Markup("<b>"), "c703063c623e"),
+    (uuid.UUID(int=7), "d80700000000000000000000000000000007"),
+    (Decimal("-1.50"), "c7050c2d312e3530"),
+    (complex(1, -0.0), "d80d3ff00000000000008000000000000000"),
+    ("\ud800", "c7030feda080"),
+    (dt.date(2026, 11, 21), "c70a09323032362d31312d3231"),
+    (dt.timedelta(days=-1, microseconds=5), "c70c0bffffffff0000000000000005"),
+    (
+        dt.datetime(2026, 11, 21, 1, 2, 3, 4),
+        "c71d0892ba323032362d31312d32315430313a30323a30332e30303030303400",
+    ),
+    (
+        dt.datetime(2026, 11, 21, tzinfo=dt.UTC),
+        "c7250893b3323032362d31312d32315430303a30303a303000c70c0b000000000000000000000000",
+    ),
+    (
+        dt.datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+        "c7240893b3323032362d31302d32355430323a33303a303001ad4575726f70652f4265726c696e",
+    ),
+    (
+        dt.time(1, 2, tzinfo=dt.timezone(dt.timedelta(hours=1), "odd")),
+        "c71e0a94a830313a30323a303000c70c0b0000000000000e1000000000a36f6464",
+    ),
+    (
+        Right.READ,
+        "c7220e93b574657374732e636f72652e746573745f636f646563a55269676874a452454144",
+    ),
+    (
+        Right.READ | Right.WRITE,
+        "c71f0e94b574657374732e636f72652e746573745f636f646563a55269676874c003",
+    ),
+]
+
+
+@pytest.mark.parametrize(("value", "data"), FROZEN, ids=lambda part: repr(part)[:40])
+def test_the_bytes_of_each_type_stay_what_they_were(value: t.Any, data: str) -> None:
     """Sessions outlive a release: whoever changes one of these loses what is stored."""
-    known = {
-        "none bool int": ([None, True, -7, 2**70], "94c0c3f9c709014000000000000000000000"[:0]),
-    }
-    assert known
-    frozen = {
-        (1, "a"): "c7040292" + "01a161",
-        frozenset({2}): "d60491c40102"[:0] or CODEC.dumps(frozenset({2})).hex(),
-    }
-    for value, data in frozen.items():
-        assert CODEC.dumps(value).hex() == data
+    assert CODEC.dumps(value).hex() == data
+    assert shape(CODEC.loads(bytes.fromhex(data))) == shape(value)
 
 
 # What can't be carried
@@ -404,13 +441,31 @@ WRAPS: t.Final[dict[str, cabc.Callable[[t.Any], t.Any]]] = {
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("wrap", [v for k, v in WRAPS.items() if k != "mixed"], ids=lambda w: "")
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 @pytest.mark.parametrize("depth", [400, 2000, 100_000])
 def test_what_is_nested_too_deeply_is_refused_at_once(
     wrap: cabc.Callable[[t.Any], t.Any], depth: int
 ) -> None:
+    """S36."""
     with pytest.raises(SerializationError, match="deep"):
         CODEC.dumps(_nested(depth, wrap))
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+def test_what_is_not_refused_comes_back(wrap: cabc.Callable[[t.Any], t.Any]) -> None:
+    """The two limits are one: what was stored is never found to be nested too deeply."""
+    value: t.Any = 0
+    refused = False
+    for _ in range(300):
+        value = wrap(value)
+        try:
+            data = CODEC.dumps(value)
+        except SerializationError:
+            refused = True
+            continue
+        assert not refused
+        CODEC.loads(data)
+    assert refused
 
 
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
@@ -500,7 +555,7 @@ def test_what_a_registered_dump_raises_is_not_renamed() -> None:
 # Bytes that are not ours
 
 
-@settings(max_examples=1500)
+@settings(max_examples=600)
 @given(st.binary(max_size=60))
 @example(b"\xd6\xff\0\0\0\0")
 def test_random_bytes_decode_or_are_refused(data: bytes) -> None:
@@ -510,7 +565,7 @@ def test_random_bytes_decode_or_are_refused(data: bytes) -> None:
         pass
 
 
-@settings(max_examples=1000)
+@settings(max_examples=250)
 @given(st.integers(-3, 20) | st.just(100), values, st.booleans())
 def test_any_parts_in_any_extension_decode_or_are_refused(
     code: int, parts: t.Any, raw: bool
@@ -526,7 +581,7 @@ def test_any_parts_in_any_extension_decode_or_are_refused(
         pass
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(values, st.data())
 def test_cut_bytes_are_refused(value: t.Any, data: st.DataObject) -> None:
     whole = CODEC.dumps(value)
@@ -541,6 +596,10 @@ def test_bytes_after_the_value_are_refused() -> None:
             CODEC.loads(CODEC.dumps(value) + b"\x01")
     with pytest.raises(SerializationError):
         CODEC.loads(packed(TUPLE, b"\x91\x01\x01"))
+    for value in (b"end", "end", 0, None, [], (1,)):
+        for rest in (b"", b"junk"):
+            with pytest.raises(SerializationError):
+                CODEC.loads(CODEC.dumps(1) + CODEC.dumps(value) + rest)
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -641,7 +700,7 @@ _WRONG_PARTS: t.Final[list[tuple[int, t.Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "parts"), _WRONG_PARTS, ids=repr)
+@pytest.mark.parametrize(("code", "parts"), _WRONG_PARTS, ids=lambda part: repr(part)[:40])
 def test_wrong_parts_are_refused(code: int, parts: t.Any) -> None:
     with pytest.raises(SerializationError):
         CODEC.loads(packed(code, parts))
@@ -690,6 +749,6 @@ def test_the_error_names_the_enum_that_is_not_loaded() -> None:
     assert "import" in str(caught.value)
 
 
-def test_a_removed_member_is_named() -> None:
-    with pytest.raises(SerializationError):
+def test_a_member_that_is_no_more_is_named() -> None:
+    with pytest.raises(SerializationError, match="HUGE"):
         CODEC.loads(packed(ENUM, [__name__, "Size", "HUGE"]))

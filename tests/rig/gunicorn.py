@@ -87,6 +87,12 @@ class Gunicorn:
             self._told = log.tell()
         return text
 
+    def check_log(self) -> None:
+        """Show what it has logged since, and fail if an exception is among it."""
+        news = self.news()
+        print(news)
+        assert "Traceback" not in news, news
+
     def start(self) -> None:
         """Start it, and wait until every worker answers.
 

@@ -18,11 +18,17 @@ from tests.rig.browser import Answer
 from tests.rig.browser import Browser
 from tests.rig.browser import send
 from tests.rig.browser import target
+from tests.rig.deployments import GEVENT
+from tests.rig.deployments import LMDB
+from tests.rig.deployments import MEMORY
+from tests.rig.deployments import Deployment
 from tests.rig.gunicorn import Gunicorn
-from tests.torture.conftest import Deployment
-from tests.torture.conftest import each_deployment
 
 pytestmark = pytest.mark.torture
+
+each_deployment = pytest.mark.parametrize(
+    "deployment", [LMDB, MEMORY, GEVENT], ids=["lmdb", "memory", "gevent"], scope="module"
+)
 
 COOKIES_PER_ROUND: t.Final = 200
 LOCATOR: t.Final = 10
@@ -250,6 +256,21 @@ def test_a_forged_cookie_does_not_hide_a_valid_one(server: Gunicorn, browser: Br
     assert len(values) > 500
     for value, answer in zip(values, put(server, values, "read a"), strict=True):
         assert answer.status == 200, value
+        assert answer.seen == ["mine"], value
+        assert answer.cookies == [], value
+
+
+@each_deployment
+def test_an_id_that_was_replaced_does_not_hide_the_one_that_replaced_it(server: Gunicorn) -> None:
+    """S8: a browser can hold both, for a domain and for a part of it."""
+    browser = Browser(server)
+    browser.run("set a mine")
+    replaced = browser.cookies["session"].encode()
+    browser.run("regenerate")
+    valid = browser.cookies["session"].encode()
+    assert replaced != valid
+    values = [replaced + b"; session=" + valid, valid + b"; session=" + replaced]
+    for value, answer in zip(values, put(server, values, "read a"), strict=True):
         assert answer.seen == ["mine"], value
         assert answer.cookies == [], value
 

@@ -14,9 +14,8 @@ from flask_state.stores.lmdb.verify import inspect
 from tests.rig.browser import Browser
 from tests.rig.coordinator import PATIENCE
 from tests.rig.coordinator import Coordinator
+from tests.rig.deployments import LMDB
 from tests.rig.gunicorn import Gunicorn
-from tests.torture.conftest import LMDB
-from tests.torture.conftest import check_log
 
 pytestmark = pytest.mark.torture
 
@@ -126,7 +125,7 @@ def test_200_kills_during_saves_lose_and_damage_nothing(
         check_items(writers)
         for writer in writers:
             assert writer.browser.run("set last 1").status == 200
-        check_log(server)
+        server.check_log()
     assert sum(writer.failures for writer in writers) > 10, "hardly a request was hit"
     check_file(tmp_path / "state")
 

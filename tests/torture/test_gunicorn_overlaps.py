@@ -18,11 +18,17 @@ from tests.rig.browser import Answer
 from tests.rig.browser import Browser
 from tests.rig.browser import SetCookie
 from tests.rig.coordinator import Coordinator
+from tests.rig.deployments import GEVENT
+from tests.rig.deployments import LMDB
+from tests.rig.deployments import MEMORY
+from tests.rig.deployments import Deployment
 from tests.rig.gunicorn import Gunicorn
-from tests.torture.conftest import Deployment
-from tests.torture.conftest import each_deployment
 
 pytestmark = pytest.mark.torture
+
+each_deployment = pytest.mark.parametrize(
+    "deployment", [LMDB, MEMORY, GEVENT], ids=["lmdb", "memory", "gevent"], scope="module"
+)
 
 Items = dict[str, str]
 

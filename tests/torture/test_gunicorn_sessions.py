@@ -9,12 +9,16 @@ import pytest
 
 from tests.rig.browser import Browser
 from tests.rig.coordinator import Coordinator
+from tests.rig.deployments import GEVENT
+from tests.rig.deployments import LMDB
+from tests.rig.deployments import MEMORY
 from tests.rig.gunicorn import Gunicorn
-from tests.torture.conftest import LMDB
-from tests.torture.conftest import check_log
-from tests.torture.conftest import each_deployment
 
 pytestmark = pytest.mark.torture
+
+each_deployment = pytest.mark.parametrize(
+    "deployment", [LMDB, MEMORY, GEVENT], ids=["lmdb", "memory", "gevent"], scope="module"
+)
 
 TOGETHER = 4
 """Requests that meet inside their views: as many as one worker has threads for."""
@@ -116,4 +120,4 @@ def test_workers_forked_from_a_master_that_used_a_session_work(
                 expected[name] = str(worker)
             server.kill(server.workers()[number % 2])
             server.next_worker()
-        check_log(server)
+        server.check_log()

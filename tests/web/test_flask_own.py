@@ -211,6 +211,16 @@ class TestFlags:
         assert visitor.value(lambda: session.get("n")) is None
         assert visitor.value(lambda: session.get("n")) == 1
 
+    def test_an_error_page_uses_the_session(self, app: flask.Flask, visitor: Visitor) -> None:
+        """Also where no view was found; below 500 its changes are saved."""
+
+        @app.errorhandler(404)
+        def lost(error: Exception) -> tuple[str, int]:
+            session["lost"] = session.get("lost", 0) + 1
+            return str(session["lost"]), 404
+
+        assert [visitor.client.get("/missing").text for _ in range(2)] == ["1", "2"]
+
 
 class TestCookie:
     SETTINGS: t.ClassVar[dict[str, tuple[dict[str, t.Any], set[str]]]] = {
