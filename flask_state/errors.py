@@ -55,7 +55,7 @@ class _HTTPStateError(StateError):
 
     def _explain(self, message: str) -> None:
         self.message = message
-        self.args = (message,)
+        Exception.__init__(self, message)
 
     def __str__(self) -> str:
         return self.message
@@ -88,7 +88,7 @@ class SessionConflict(_HTTPStateError, Conflict):
     def __init__(self, message: str, items: t.Sequence[str] = ()) -> None:
         Conflict.__init__(self)
         self._explain(message)
-        self.items = tuple(items)
+        self.items: tuple[str, ...] = tuple(items)
 
 
 class BadState(_HTTPStateError, BadRequest):

@@ -55,7 +55,7 @@ class FlaskState:
         transport: Transport | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.codec = codec or Codec()
+        self.codec: Codec = codec or Codec()
         self._ids = ids or Ids()
         self._transport = transport or CookieTransport()
         self._clock = clock or SystemClock()

@@ -30,7 +30,7 @@ from .clock import Clock
 from .clock import SystemClock
 from .tokens import random_bytes
 
-logger = logging.getLogger("flask_state")
+logger: logging.Logger = logging.getLogger("flask_state")
 
 MIN_SECRET_BYTES: t.Final = 16
 PROOF_BYTES: t.Final = 16

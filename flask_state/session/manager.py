@@ -36,7 +36,7 @@ from .working import OPEN
 from .working import UNOPENED
 from .working import WorkingCopy
 
-logger = logging.getLogger("flask_state.session")
+logger: logging.Logger = logging.getLogger("flask_state.session")
 
 MAX_PRESENTED: t.Final = 4
 """Ids looked up for one request, however many its cookies hold."""

@@ -13,7 +13,7 @@ from ..core.tokens import random_bytes
 from ..errors import StoreError
 from .sessions import Sessions
 
-logger = logging.getLogger("flask_state.session")
+logger: logging.Logger = logging.getLogger("flask_state.session")
 
 BATCH: t.Final = 100
 _PAUSE: t.Final = 2.0

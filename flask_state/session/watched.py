@@ -17,7 +17,7 @@ from ..stores.base import Found
 from ..stores.base import Loaded
 from ..stores.base import SessionStore
 
-logger = logging.getLogger("flask_state.session")
+logger: logging.Logger = logging.getLogger("flask_state.session")
 
 Notify = cabc.Callable[..., bool]
 """Called with the name of an event and the facts of it; says whether every receiver returned."""

@@ -256,10 +256,14 @@ class ByteStore(t.Protocol):
     """
 
     @property
-    def engine(self) -> str: ...
+    def engine(self) -> str:
+        """The engine's name for logs and errors."""
+        ...
 
     @property
-    def shared(self) -> str: ...
+    def shared(self) -> str:
+        """Who sees the bytes: ``"process"``, ``"machine"`` or ``"network"``."""
+        ...
 
     def get(self, key: str) -> tuple[bytes, int] | None:
         """The bytes and their version, or None where there are none or they expired.

@@ -16,7 +16,7 @@ from .transport import Transport
 if t.TYPE_CHECKING:
     from .sessions import Session
 
-logger = logging.getLogger("flask_state.session")
+logger: logging.Logger = logging.getLogger("flask_state.session")
 
 NAME: t.Final = "flask_state"
 

@@ -21,7 +21,7 @@ from . import cookie_sessions
 from .current import AppState
 from .transport import Presented
 
-logger = logging.getLogger("flask_state.session")
+logger: logging.Logger = logging.getLogger("flask_state.session")
 
 _NO_KEY = (
     "no secret key was set. Set the secret_key on the application to something unique and secret"
@@ -155,17 +155,16 @@ class StateSessionInterface(flask_sessions.SessionInterface):
             raise StateError(
                 f"flask.session was replaced by a {type(session).__name__}, which can't be saved"
             )
+        own = t.cast(Session, session)
         refresh = app.config["SESSION_REFRESH_EACH_REQUEST"]
-        if session._state == UNOPENED and not session._cookie_due and session._held is None:
-            if session.accessed:
+        if own._state == UNOPENED and not own._cookie_due and own._held is None:
+            if own.accessed:
                 _vary(response)
-            if refresh and not session._sealed:
-                self._refresh_unopened(app, session, response)
-            session._sealed = True
-            return
-        if session._sealed and session._failed:
-            return
-        self._save(app, session, response, refresh)
+            if refresh and not own._sealed:
+                self._refresh_unopened(app, own, response)
+            own._sealed = True
+        elif not (own._sealed and own._failed):
+            self._save(app, own, response, refresh)
 
     def _refresh_unopened(
         self, app: flask.Flask, session: Session, response: flask.Response

@@ -13,7 +13,7 @@ from ..core.codec import Codec
 from ..errors import SerializationError
 from ..stores.base import Item
 
-logger = logging.getLogger("flask_state.session")
+logger: logging.Logger = logging.getLogger("flask_state.session")
 
 _SIGNALS: t.Final = {
     "started": signals.session_started,

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import collections.abc as cabc
+import contextlib
 import tempfile
-
-from flask_state.core import registry
 
 from . import report
 from . import rounds
 from . import table
 
 
-def main() -> None:
-    """Read the arguments, measure, print."""
+def main(words: cabc.Sequence[str] | None = None) -> None:
+    """Measure, and print.
+
+    :param words: the arguments, by default those of the command.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="10 seconds instead of 60")
     parser.add_argument("--seconds", type=float, help="how long to measure")
     parser.add_argument("--markdown", action="store_true", help="print rows of Markdown")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     seconds = arguments.seconds or (10.0 if arguments.quick else 60.0)
-    with tempfile.TemporaryDirectory() as folder:
-        urls = {"memory": "memory://", "lmdb": f"lmdb://{folder}/state"}
-        engines = {name: urls[name] for name in registry.SESSION_ENGINES if name in urls}
-        variants = table.variants(engines)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        engines = {"memory": "memory://", "lmdb": f"lmdb://{folder}/state"}
+        variants = table.variants(engines, stack)
         measured = rounds.measure(variants, seconds)
     peer = "read, Flask-Session" in variants
     found = table.results(table.rows(engines, peer=peer), measured)

@@ -23,6 +23,7 @@ class Shape(t.NamedTuple):
     """Characters in each."""
 
 
+TINY: t.Final = Shape(0, 0)
 SMALL: t.Final = Shape(19, 100)
 """With the number: 20 items, 2 KB."""
 LONG_ITEMS: t.Final = Shape(20, 10_000)
@@ -90,6 +91,11 @@ def with_state(where: t.Any, state: FlaskState | None = None) -> flask.Flask:
     app.config["STATE_SESSION_SWEEP_INTERVAL"] = 0
     (state or FlaskState()).init_app(app)
     return app
+
+
+def close(app: flask.Flask) -> None:
+    """Close the store of an application that has one of ours."""
+    app.extensions["flask_state"].parts.store.close()
 
 
 def flask_session() -> flask.Flask | None:

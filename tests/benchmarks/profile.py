@@ -7,8 +7,8 @@ about a microsecond. The parts are timed one by one, in the middle of a real req
 from __future__ import annotations
 
 import argparse
-import cProfile
 import collections.abc as cabc
+import cProfile
 import pathlib
 import pstats
 import tempfile
@@ -20,13 +20,13 @@ import flask
 from . import apps
 from .wsgi import Visit
 
-_CALLS: t.Final = 5_000
+CALLS = 5_000
 _ROWS: t.Final = 45
 
 Key = tuple[str, int, str]
 
 
-def functions(visit: Visit, calls: int = _CALLS) -> str:
+def functions(visit: Visit, calls: int) -> str:
     """Time in each function itself, and with what it calls, in microseconds per request."""
     visit(200)
     profiler = cProfile.Profile()
@@ -90,7 +90,7 @@ def parts(app: flask.Flask, cookie: str) -> str:
 def _timed(prepare: cabc.Callable[[], t.Any], step: cabc.Callable[[t.Any], t.Any]) -> float:
     """The step's median time in microseconds; what prepares it is not counted."""
     taken = []
-    for _ in range(2_000):
+    for _ in range(CALLS):
         prepared = prepare()
         started = time.perf_counter()
         step(prepared)
@@ -106,23 +106,25 @@ def _label(key: Key) -> str:
     return f"{name}  {short}:{line}"
 
 
-def main() -> None:
-    """Read the arguments, measure, print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.profile", description=__doc__.splitlines()[0]
-    )
+def main(words: cabc.Sequence[str] | None = None) -> None:
+    """Measure, and print.
+
+    :param words: the arguments, by default those of the command.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.profile", description=__doc__)
     parser.add_argument("variant", choices=["bare", "floor", "read", "write"])
     parser.add_argument("engine", nargs="?", default="memory", choices=["memory", "lmdb", "none"])
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         urls = {"memory": "memory://", "lmdb": f"lmdb://{folder}/state"}
         if arguments.engine == "none":
-            print(functions(Visit(apps.bare(), f"/{arguments.variant}")))
+            print(functions(Visit(apps.bare(), f"/{arguments.variant}"), CALLS))
             return
         app = apps.with_state(urls[arguments.engine])
         visit = apps.filled(app, f"/{arguments.variant}")
-        print(functions(visit), end="\n\n")
+        print(functions(visit, CALLS), end="\n\n")
         print(parts(app, visit.cookie))
+        apps.close(app)
 
 
 if __name__ == "__main__":

@@ -55,9 +55,7 @@ def ratios(results: list[Result], *, markdown: bool) -> str:
         missed = "" if Result(row, ratio).reached is not False else "missed"
         pair = f"{row.ours} / {row.reference}"
         over = "over bare" if row.over_bare else "whole call"
-        lines.append(
-            (row.job, pair, over, f"{ratio.median:.3f}", _range(ratio, 1), reach, missed)
-        )
+        lines.append((row.job, pair, over, f"{ratio.median:.3f}", _range(ratio, 1), reach, missed))
     heads = ("job", "ours / reference", "of", "ratio", "half of the rounds", "to reach", "")
     return _layout(heads, lines, markdown=markdown)
 

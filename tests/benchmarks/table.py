@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import flask
@@ -41,24 +42,28 @@ class Result(t.NamedTuple):
         return None if self.row.to_reach is None else self.ratio.median <= self.row.to_reach
 
 
-def variants(engines: dict[str, str]) -> dict[str, Visit]:
+def variants(engines: dict[str, str], stack: contextlib.ExitStack) -> dict[str, Visit]:
     """Everything that takes part, by name.
 
     :param engines: the URL of each engine under its name.
+    :param stack: closes their stores in the end.
     """
     plain, signed, peer = apps.bare(), apps.signed_cookie(), apps.flask_session()
     untouched = apps.with_state("memory://")
+    stack.callback(apps.close, untouched)
     found = {
         BARE: _with_cookie_of(untouched, plain, "/bare"),
         "floor": _with_cookie_of(untouched, plain, "/floor"),
         "bare view, extension": apps.filled(untouched, "/bare"),
-        "bare view, signed cookie": apps.filled(signed, "/bare"),
+        # One number in it, the cheapest for Flask; with 2 KB it is nearly twice as slow.
+        "bare view, signed cookie": apps.filled(signed, "/bare", apps.TINY),
         "read, signed cookie": apps.filled(signed, "/read"),
         "write, signed cookie": apps.filled(signed, "/write"),
     }
     for engine, url in engines.items():
         for verb in ("read", "write"):
             app = apps.with_state(url)
+            stack.callback(apps.close, app)
             found[f"{verb}, {engine}"] = apps.filled(app, f"/{verb}")
             for shape, items in _LARGE.items():
                 found[f"{verb} one of {shape}, {engine}"] = apps.filled(app, f"/{verb}", items)
@@ -78,12 +83,10 @@ _REACH: t.Final = {
 
 def rows(engines: dict[str, str], *, peer: bool) -> list[Row]:
     """The comparisons, in the order of the table."""
-    untouched = "bare view, extension"
+    untouched, signed = "bare view, extension", "bare view, signed cookie"
     table = [
         Row("bare view, cookie present", untouched, BARE, 1.04, over_bare=False),
-        Row(
-            "bare view, cookie present", untouched, "bare view, signed cookie", 0.65, over_bare=False
-        ),
+        Row("bare view, cookie present", untouched, signed, 0.65, over_bare=False),
     ]
     for (verb, other), to_reach in _REACH.items():
         reference = other if other == "floor" else f"{verb}, {other}"

@@ -48,7 +48,7 @@ class Recorder:
 
         def verb(*arguments: t.Any) -> t.Any:
             result = found(*arguments)
-            brought = list(getattr(result, "items", ()))
+            brought = [*getattr(result, "items", ())]
             self.calls.append(Call(name, arguments, brought))
             return result
 
@@ -64,7 +64,7 @@ class OpaqueRequest(flask.Request):
     """A request whose cookies nobody may take apart."""
 
     @property
-    def cookies(self) -> t.NoReturn:  # type: ignore[override]
+    def cookies(self) -> t.NoReturn:
         raise AssertionError("all cookies of the request are parsed")
 
 
@@ -131,10 +131,15 @@ def test_an_untouched_request_looks_at_no_id(
     """Not even for the permanent ones, which are sent again: no cookie here has their mark."""
     request = visit("/bare")
     transport = app.extensions["flask_state"].transport
-    presented: list[str] = []
-    monkeypatch.setattr(transport, "present", lambda *_: presented.append("read") or ())
+    looked_at = []
+
+    def present(app: flask.Flask, request: flask.Request) -> tuple[()]:
+        looked_at.append(request)
+        return ()
+
+    monkeypatch.setattr(transport, "present", present)
     assert request.answer().body == b"ok"
-    assert presented == []
+    assert looked_at == []
 
 
 def test_a_path_that_is_nowhere_asks_nothing_of_the_store(
@@ -190,9 +195,7 @@ def test_reading_everything_commits_nothing(visit: Make, store: Recorder) -> Non
 
 @pytest.mark.parametrize("path", ["/read", "/write"])
 @pytest.mark.parametrize("shape", [apps.LONG_ITEMS, apps.MANY_ITEMS])
-def test_a_page_that_needs_one_item_pays_for_one(
-    visit: Make, path: str, shape: apps.Shape
-) -> None:
+def test_a_page_that_needs_one_item_pays_for_one(visit: Make, path: str, shape: apps.Shape) -> None:
     """What it allocates does not depend on what else the session holds: 200 KB here."""
     small, large = _allocated(visit(path)), _allocated(visit(path, shape))
     assert small < BYTES_PER_REQUEST

@@ -435,7 +435,7 @@ WRAPS: t.Final[dict[str, cabc.Callable[[t.Any], t.Any]]] = {
     "tuple": lambda value: (value,),
     "dict": lambda value: {"a": value},
     "pairs": lambda value: {1: value},
-    "mixed": lambda value: (value, {1: [value]}),
+    "mixed": lambda value: ({1: [value]}, "a"),
     "before an int key": lambda value: (value, {1: 2}),
 }
 

@@ -73,7 +73,8 @@ def test_bytes_return_to_nothing_when_all_is_forgotten(clock: FakeClock) -> None
         for each in batch:
             store.forget(each.locator)
     assert store._bytes == 0
-    assert store._records == store._owners == {}
+    assert not store._records
+    assert not store._owners
 
 
 def test_dropped_records_do_not_pile_up_in_the_heap(clock: FakeClock) -> None:

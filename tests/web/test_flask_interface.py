@@ -61,6 +61,23 @@ class TestFlashes:
 
 
 class TestSecretKeys:
+    def test_a_key_of_the_class_counts(self, engine_url: str) -> None:
+        """Flask reads `app.secret_key`, which a subclass may say."""
+
+        class Shop(flask.Flask):
+            secret_key = SECRET_KEY
+            testing = True
+
+        app = Shop("shop")
+        app.config["STATE_URL"] = engine_url
+        FlaskState(app)
+        client = app.test_client()
+        for _ in range(2):
+            with client.session_transaction() as found:
+                found["n"] = found.get("n", 0) + 1
+        assert found["n"] == 2
+        app.extensions["flask_state"].parts.store.close()
+
     def test_fallbacks_open_what_older_keys_made(self, app: flask.Flask, visitor: Visitor) -> None:
         visitor.run(lambda: session.update(a=1))
         app.secret_key = "a new key that is long enough"

@@ -39,8 +39,8 @@ class MemoryByteStore:
     share, so that none ever comes again.
     """
 
-    engine: t.Final = "memory"
-    shared: t.Final = "process"
+    engine: str = "memory"
+    shared: str = "process"
 
     def __init__(self, *, max_bytes: int = DEFAULT_MAX_BYTES, clock: Clock | None = None) -> None:
         self._max_bytes = max_bytes

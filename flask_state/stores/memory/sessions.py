@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import heapq
-import typing as t
 
 from ...core.clock import Clock
 from ...core.clock import SystemClock
@@ -53,8 +52,8 @@ class MemorySessionStore:
     dictionary operations of one call, never across I/O or the user's code.
     """
 
-    engine: t.Final = "memory"
-    shared: t.Final = "process"
+    engine: str = "memory"
+    shared: str = "process"
 
     def __init__(self, *, max_bytes: int = DEFAULT_MAX_BYTES, clock: Clock | None = None) -> None:
         self._max_bytes = max_bytes
