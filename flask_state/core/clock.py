@@ -24,6 +24,12 @@ class Clock(t.Protocol):
 class SystemClock:
     """The machine's own clock."""
 
-    # Class attributes rather than methods: the built-ins are called without a frame of ours.
-    monotonic: t.Callable[[], float] = staticmethod(time.monotonic)
-    time: t.Callable[[], float] = staticmethod(time.time)
+    @staticmethod
+    def time() -> float:
+        """Seconds since 1970-01-01 UTC."""
+        return time.time()
+
+    @staticmethod
+    def monotonic() -> float:
+        """Seconds since some start; never goes back."""
+        return time.monotonic()

@@ -105,10 +105,10 @@ class WorkingCopy:
     @property
     def _lock(self) -> threading.RLock:
         own = self.__dict__
-        lock: threading.RLock | None = own.get("_the_lock")
+        lock = own.get("_the_lock")
         if lock is None:
             lock = own.setdefault("_the_lock", threading.RLock())  # one step: all get the same
-        return lock
+        return t.cast(threading.RLock, lock)
 
     def _unload(self) -> None:
         """Back to what nothing is known of."""

@@ -151,20 +151,19 @@ class StateSessionInterface(flask_sessions.SessionInterface):
         self, app: flask.Flask, session: flask_sessions.SessionMixin, response: flask.Response
     ) -> None:
         """Commit what the request changed, and tell the client what follows."""
-        if session.__class__ is not Session and not isinstance(session, Session):
+        if not isinstance(session, Session):
             raise StateError(
                 f"flask.session was replaced by a {type(session).__name__}, which can't be saved"
             )
-        own = t.cast(Session, session)
         refresh = app.config["SESSION_REFRESH_EACH_REQUEST"]
-        if own._state == UNOPENED and not own._cookie_due and own._held is None:
-            if own.accessed:
+        if session._state == UNOPENED and not session._cookie_due and session._held is None:
+            if session.accessed:
                 _vary(response)
-            if refresh and not own._sealed:
-                self._refresh_unopened(app, own, response)
-            own._sealed = True
-        elif not (own._sealed and own._failed):
-            self._save(app, own, response, refresh)
+            if refresh and not session._sealed:
+                self._refresh_unopened(app, session, response)
+            session._sealed = True
+        elif not (session._sealed and session._failed):
+            self._save(app, session, response, refresh)
 
     def _refresh_unopened(
         self, app: flask.Flask, session: Session, response: flask.Response

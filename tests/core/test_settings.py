@@ -37,7 +37,7 @@ _SECONDS: t.Final = [
     (dt.timedelta(minutes=20), 1200.0),
     (dt.timedelta(microseconds=1), 1e-6),
 ]
-_NOT_NUMBERS: t.Final = ["soon", "", "nan", "inf", "-inf", float("nan"), float("inf"), [], b"1"]
+_NOT_NUMBERS: t.Final = ["soon", "", "nan", "inf", "-inf", float("nan"), float("inf"), [], {}]
 GOOD: t.Final[dict[str, list[tuple[t.Any, t.Any]]]] = {
     "URL": [
         ("memory://", "memory://"),
