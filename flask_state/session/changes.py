@@ -119,6 +119,9 @@ class ChangeMaker:
 
     def _check_growth(self, data: WorkingCopy, facts: Facts, edits: dict[str, Edit]) -> None:
         """Refuse a session that this request makes too large."""
+        added = sum([len(name) + len(edit.value or b"") for name, edit in edits.items()])
+        if facts.size + added <= self._settings.session_max_bytes:
+            return  # whatever was there before is counted in as well: no need to look closer
         sizes = {} if data._cleared else {n: len(i.value) for n, i in data._raw.items()}
         known = sum(len(name) + size for name, size in sizes.items())
         unseen = 0 if data._cleared else max(0, facts.size - known)

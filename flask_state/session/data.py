@@ -276,7 +276,7 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
             self._fetch((name,))
             item = self._raw.get(name)
             if item is None:
-                self._absent.add(name)
+                self._absent[name] = None
         if item is None or name in self._removed:
             raise KeyError(name)
         value = self._manager.decode(self, name, item)

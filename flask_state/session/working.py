@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import threading
+import types
 import typing as t
 
 from ..core.extensions import is_immutable
@@ -23,15 +24,11 @@ UNOPENED: t.Final = 0
 OPEN: t.Final = 1
 OFF: t.Final = 2
 
-_KNOWN_WHILE_OPEN: t.Final = frozenset(
-    {
-        *("_state", "_failed", "_facts", "_now", "_touch", "_stale", "_superseded"),
-        *("_raw", "_values", "_absent", "_names", "_set", "_removed", "_cleared", "_modified"),
-        "_dirty",
-        *("_owner", "_timeout", "_regenerate", "_grace"),
-    }
-)
-"""What `WorkingCopy` forgets when it is unloaded."""
+_NOTHING: t.Any = types.MappingProxyType({})
+"""The items of a session that is not open: nothing can be put there by mistake."""
+
+_RLock = type(threading.RLock())
+"""The class itself: `threading.RLock` is a function that looks it up each time."""
 
 Encode = cabc.Callable[[str, t.Any], bytes]
 
@@ -91,34 +88,33 @@ class WorkingCopy:
     _stale: bool = False
     """Its proof was made under an old key."""
 
-    # These are made when it is opened; until then nothing writes to them.
-    _raw: dict[str, Item] = {}  # noqa: RUF012
+    # These are made when it is opened.
+    _raw: dict[str, Item] = _NOTHING
     """Stored items, as they were when first read."""
-    _values: dict[str, t.Any] = {}  # noqa: RUF012
+    _values: dict[str, t.Any] = _NOTHING
     """Values decoded or assigned: what the user sees."""
-    _absent: set[str] = set()  # noqa: RUF012
-    """Names looked up and not found."""
-    _set: dict[str, bool] = {}  # noqa: RUF012
+    _set: dict[str, bool] = _NOTHING
     """Names assigned, and whether they move to the end."""
-    _removed: dict[str, None] = {}  # noqa: RUF012
+    _removed: dict[str, None] = _NOTHING
+    _absent: dict[str, None] = _NOTHING
+    """Names looked up and not found."""
 
-    @property
-    def _lock(self) -> threading.RLock:
-        own = self.__dict__
-        lock = own.get("_the_lock")
-        if lock is None:
-            lock = own.setdefault("_the_lock", threading.RLock())  # one step: all get the same
-        return t.cast(threading.RLock, lock)
+    def __init__(self) -> None:
+        self._lock: threading.RLock = _RLock()
 
     def _unload(self) -> None:
         """Back to what nothing is known of."""
-        own = self.__dict__
-        for name in own.keys() & _KNOWN_WHILE_OPEN:
-            del own[name]
+        # Not through `__dict__`: an object that was asked for it is slower from then on.
+        self._state = UNOPENED
+        self._facts = self._touch = self._names = None
+        self._raw = self._values = self._set = self._removed = self._absent = _NOTHING
+        self._failed = self._dirty = self._stale = self._superseded = False
+        self._cleared = self._modified = self._regenerate = False
+        self._owner = self._timeout = MISSING
 
     def _make_room(self) -> None:
-        self._raw, self._values, self._set = {}, {}, {}
-        self._absent, self._removed = set(), {}
+        self._raw, self._values = {}, {}
+        self._set, self._removed, self._absent = {}, {}, {}
 
     # What the request says, overridden by whoever opens it.
 

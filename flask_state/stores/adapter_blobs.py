@@ -28,6 +28,7 @@ _LONGEST_PLAIN_NAME = 64
 _FIELDS = len(Facts._fields)
 
 _codec = Codec()
+_new = tuple.__new__
 
 T = t.TypeVar("T")
 
@@ -138,7 +139,8 @@ def unpack(key: str, data: bytes) -> Record:
     """
     try:
         listed, facts, rows = unframe(key, data)
-        items = {name: Item(value, version, place) for name, value, version, place in rows}
+        # As `Item(...)` does, in less than half the time: it is most of a load.
+        items = {name: _new(Item, (value, seen, at)) for name, value, seen, at in rows}
         return Record(Facts(*facts[:_FIELDS]), items, listed)
     except (ValueError, TypeError) as error:
         raise DamagedRecord("the record can't be read") from error

@@ -13,7 +13,7 @@ Both have a suite in `flask_state.testing` that an engine must pass. Every metho
 from __future__ import annotations
 
 import collections.abc as cabc
-import dataclasses
+import types
 import typing as t
 
 from ..core.sentinels import ANY
@@ -100,11 +100,10 @@ class Facts(t.NamedTuple):
     """Why the session ended; None while it lives."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(t.NamedTuple):
     """All that one request does to a record, as data. An empty one is never sent."""
 
-    items: cabc.Mapping[str, Edit] = dataclasses.field(default_factory=dict)
+    items: cabc.Mapping[str, Edit] = types.MappingProxyType({})
     """New items take their place in the order in which they stand here."""
     clear: int | None = None
     """Remove every item that is not in `items`; the number is the record's version the request

@@ -40,6 +40,7 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
     _taken_over: Foreign | None = None
 
     def __init__(self, app: flask.Flask, state: AppState, request: flask.Request | None) -> None:
+        super().__init__()
         self._manager = state.parts.manager
         self._app = app
         self._app_state = state

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
+import re
 import typing as t
 
 import flask
+from werkzeug.http import dump_cookie
+
+from ..core.clock import SystemClock
+
+time = SystemClock.time
+
+_PLAIN = re.compile(r"[\w.-]*", re.ASCII)
+"""Values that stand in a header as they are. All ids that we make do."""
 
 _PERMANENT = ".p"
 """Ends the value of a cookie that outlives the browser, so that this is known unloaded."""
@@ -71,12 +81,15 @@ class CookieTransport:
     def carry(self, app: flask.Flask, response: flask.Response, text: str, permanent: bool) -> None:
         """Set the cookie."""
         hooks = app.session_interface
-        response.set_cookie(
-            hooks.get_cookie_name(app),
-            text + _PERMANENT if permanent else text,
-            max_age=app.permanent_session_lifetime if permanent else None,
-            **self._attributes(app),
-        )
+        name, attributes = hooks.get_cookie_name(app), self._attributes(app)
+        if permanent:
+            attributes["max_age"] = app.permanent_session_lifetime
+            text += _PERMANENT
+        if _PLAIN.fullmatch(text) is None:
+            response.set_cookie(name, text, **attributes)
+            return
+        before, after = _around_value(name, int(time()) if permanent else 0, **attributes)
+        response.headers.add("Set-Cookie", f"{before}={text}{after}")
 
     def drop(self, app: flask.Flask, response: flask.Response) -> None:
         """Delete the cookie, with the attributes it was set with."""
@@ -92,3 +105,14 @@ class CookieTransport:
             "samesite": hooks.get_cookie_samesite(app),
             "httponly": hooks.get_cookie_httponly(app),
         }
+
+
+@functools.lru_cache(maxsize=64)
+def _around_value(name: str, second: int, **attributes: t.Any) -> tuple[str, str]:
+    """What stands before and after the value in a cookie's header.
+
+    It is the same for all clients, and takes longer to write than all else that is done to
+    send an id. Where it names the moment of its end, it is good for this second.
+    """
+    before, _, after = dump_cookie(name, "", **attributes).partition("=")
+    return before, after

@@ -47,10 +47,17 @@ class Visit:
         self.process = process
         """The process it came from."""
 
-    def go(self) -> None:
-        """Let it go on."""
+    def go(self) -> bool:
+        """Let it go on.
+
+        :return: whether it was still there.
+        """
         with self._connection:
-            self._connection.sendall(b".")
+            try:
+                self._connection.sendall(b".")
+            except BrokenPipeError:
+                return False
+        return True
 
     def close(self) -> None:
         """Be done with it. If it still waits, its request fails."""
@@ -108,7 +115,10 @@ class Coordinator:
         queues behind them.
         """
         with self._lock:
-            self._groups[name] = _Group(size)
+            group = self._groups[name] = _Group(size)
+            visits = self._visits.pop(name, None)
+            while visits is not None and not visits.empty():
+                group.add(visits.get())
 
     def _listen(self) -> None:
         while True:
@@ -125,15 +135,14 @@ class Coordinator:
             visit = Visit(connection, int(process))
             with self._lock:
                 group = self._groups.get(name)
-                visits = self._visits[name]
-            if group is None:
-                visits.put(visit)
-            else:
-                group.add(visit)
+                if group is None:
+                    self._visits[name].put(visit)
+                else:
+                    group.add(visit)
 
 
 class _Group:
-    """Visits that wait for each other. Used by the coordinator's thread alone, until it ends."""
+    """Visits that wait for each other."""
 
     def __init__(self, size: int) -> None:
         self._size = size

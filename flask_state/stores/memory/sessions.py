@@ -26,18 +26,13 @@ _ITEM_OVERHEAD = 200
 
 
 class _Record:
-    __slots__ = ("facts", "items")
+    __slots__ = ("cost", "facts", "items")
 
     def __init__(self, facts: Facts, items: dict[str, Item]) -> None:
         self.facts = facts
         self.items = items
-
-    def cost(self) -> int:
-        return _cost(len(self.items), self.facts.size)
-
-
-def _cost(items: int, size: int) -> int:
-    return _RECORD_OVERHEAD + _ITEM_OVERHEAD * items + size
+        self.cost = 0
+        """About how many bytes of memory it takes; 0 until it is settled."""
 
 
 class MemorySessionStore:
@@ -97,17 +92,14 @@ class MemorySessionStore:
             lost = rules.lost(change, stored)
             if lost and change.strict:
                 return Committed(CONFLICT, lost)
-            kept, size = _survivors(change, stored, facts.size if facts is not None else 0)
-            new = {n: edit.value for n, edit in change.items.items() if edit.value is not None}
-            size += sum(rules.weight(name, value) for name, value in new.items())
-            after = rules.advance(facts, change, now, size=size, empty=not (kept or new))
-            self._make_room(kept + len(new), size, record, now)
+            count, size = _measure(change, stored, facts.size if facts is not None else 0)
+            after = rules.advance(facts, change, now, size=size, empty=not count)
+            cost = _RECORD_OVERHEAD + _ITEM_OVERHEAD * count + size
+            self._make_room(cost - (record.cost if record is not None else 0), now)
             if record is None:
                 record = self._records[locator] = _Record(after, stored)
-            else:
-                self._bytes -= record.cost()
             rules.apply(change, stored, after.version)
-            self._settle(locator, record, facts, after)
+            self._settle(locator, record, after, cost)
         return Committed(None, lost, after)
 
     def claim(self, limit: int, lease: float) -> list[Ended]:
@@ -164,12 +156,11 @@ class MemorySessionStore:
 
     # The rest is called with the lock held.
 
-    def _make_room(self, items: int, size: int, record: _Record | None, now: float) -> None:
-        cost = _cost(items, size) - (record.cost() if record is not None else 0)
-        if cost <= 0 or self._bytes + cost <= self._max_bytes:
+    def _make_room(self, growth: int, now: float) -> None:
+        if growth <= 0 or self._bytes + growth <= self._max_bytes:
             return
         self._drop_ended(now)
-        if self._bytes + cost > self._max_bytes:
+        if self._bytes + growth > self._max_bytes:
             raise StoreError(
                 f"{self._bytes:,} of {self._max_bytes:,} bytes are taken by living sessions; "
                 "raise max_bytes in the URL, shorten the idle timeout, or use lmdb://",
@@ -177,13 +168,14 @@ class MemorySessionStore:
                 operation="commit",
             )
 
-    def _settle(self, locator: str, record: _Record, before: Facts | None, after: Facts) -> None:
+    def _settle(self, locator: str, record: _Record, after: Facts, cost: int) -> None:
         """Give a record its new facts, and the sum, the heap and the owners what follows."""
-        record.facts = after
-        self._bytes += record.cost()
-        if before is None or after.expires < before.expires:
+        before, is_new = record.facts, not record.cost
+        self._bytes += cost - record.cost
+        record.facts, record.cost = after, cost
+        if is_new or after.expires < before.expires:
             heapq.heappush(self._due, (after.expires, locator))
-        old_owner = before.owner if before is not None else None
+        old_owner = None if is_new else before.owner
         new_owner = after.owner if after.end is None else None
         if old_owner != new_owner:
             self._disown(locator, old_owner)
@@ -198,7 +190,7 @@ class MemorySessionStore:
 
     def _drop(self, locator: str, record: _Record) -> None:
         del self._records[locator]
-        self._bytes -= record.cost()
+        self._bytes -= record.cost
         self._disown(locator, record.facts.owner)
         if len(self._due) > 2 * len(self._records) + 1000:
             self._due = [(each.facts.expires, key) for key, each in self._records.items()]
@@ -212,10 +204,17 @@ class MemorySessionStore:
                 del self._owners[owner]
 
 
-def _survivors(change: Change, stored: dict[str, Item], size: int) -> tuple[int, int]:
-    """How many stored items the change leaves as they are, and their bytes."""
+def _measure(change: Change, stored: dict[str, Item], size: int) -> tuple[int, int]:
+    """How many items there are after a change, and their bytes; `size` is those before it."""
+    count = len(stored)
     if change.clear is not None:
-        return 0, 0
-    touched = [name for name in change.items if name in stored]
-    size -= sum(rules.weight(name, stored[name].value) for name in touched)
-    return len(stored) - len(touched), size
+        stored, count, size = {}, 0, 0
+    for name, edit in change.items.items():
+        old = stored.get(name)
+        if old is not None:
+            count -= 1
+            size -= rules.weight(name, old.value)
+        if edit.value is not None:
+            count += 1
+            size += rules.weight(name, edit.value)
+    return count, size
