@@ -90,7 +90,7 @@ class SessionManager:
         :raise StoreError: where the store fails and the settings say so. The session is off then.
         """
         if data._mode() == access.OFF:
-            data._turn_off('this view is marked @session_access("off")')
+            data._turn_off(data._why_off())
             return
         try:
             if data._sealed:

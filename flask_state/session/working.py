@@ -130,6 +130,10 @@ class WorkingCopy:
         """The access mode."""
         return access.MERGE
 
+    def _why_off(self) -> str:
+        """The rest of a sentence, for whoever writes where the access mode is off."""
+        return 'this view is marked @session_access("off")'
+
     def _is_late(self) -> bool:
         """Whether the view is done, so that a failing store must not spoil its answer."""
         return False

@@ -140,7 +140,7 @@ def unpack(key: str, data: bytes) -> Record:
     try:
         listed, facts, rows = unframe(key, data)
         # As `Item(...)` does, in less than half the time: it is most of a load.
-        items = {name: _new(Item, (value, seen, at)) for name, value, seen, at in rows}
+        items = {name: _new(Item, (value, version, at)) for name, value, version, at in rows}
         return Record(Facts(*facts[:_FIELDS]), items, listed)
     except (ValueError, TypeError) as error:
         raise DamagedRecord("the record can't be read") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import typing as t
+import weakref
 
 import flask
 
@@ -20,6 +22,10 @@ class AppKeys:
 
     def __init__(self, app: flask.Flask, clock: Clock) -> None:
         self._config = app.config  # not the application, which nothing here keeps alive
+        self._app = weakref.ref(app)
+        own = inspect.getattr_static(type(app), "secret_key")
+        self._in_config = own is inspect.getattr_static(flask.Flask, "secret_key")
+        """Not where a subclass gives the key as an attribute of its own."""
         self._clock = clock
         self._last: tuple[t.Any, t.Any, Keyring] | None = None
 
@@ -29,7 +35,8 @@ class AppKeys:
         :raise ConfigurationError: where there is no key, or the fallbacks are not a list.
         """
         config = self._config
-        secret, fallbacks = config["SECRET_KEY"], config["SECRET_KEY_FALLBACKS"]
+        secret = config["SECRET_KEY"] if self._in_config else self._attribute()
+        fallbacks = config["SECRET_KEY_FALLBACKS"]
         last = self._last
         if last is not None and last[0] == secret and last[1] == fallbacks:
             return last[2]
@@ -38,6 +45,10 @@ class AppKeys:
         seen = list(fallbacks) if isinstance(fallbacks, list) else fallbacks
         self._last = (secret, seen, keyring)
         return keyring
+
+    def _attribute(self) -> t.Any:
+        app = self._app()
+        return app.secret_key if app is not None else None
 
 
 def _secrets(secret: t.Any, fallbacks: t.Any) -> list[bytes]:

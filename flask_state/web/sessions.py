@@ -98,8 +98,15 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         if endpoint is None:
             return access.MERGE
         if endpoint == "static" or endpoint.endswith(".static"):
-            return access.OFF
+            # Hooks that run before every request do what they always did. What runs after it,
+            # such as Flask-Login's look for a remember cookie, costs a static file nothing.
+            return access.OFF if self._is_late() else access.MERGE
         return access.mode_of(self._app.view_functions.get(endpoint))
+
+    def _why_off(self) -> str:
+        if self._request is not None and (self._request.endpoint or "").endswith("static"):
+            return "a static file has none once it was found; use it before, or not at all"
+        return super()._why_off()
 
     def _is_late(self) -> bool:
         """Whether Flask is finishing the response: then a failing store must not spoil it.
@@ -134,7 +141,7 @@ class StateSessionInterface(flask_sessions.SessionInterface):
         state = self._state
         if not state.checked:
             self._check(app)
-        if not app.config["SECRET_KEY"]:
+        if not app.secret_key:
             return None
         return Session(app, state, request)
 

@@ -44,7 +44,7 @@ MALFORMED: t.Final = {
     "other marker": "a" * 36 + ".q",
     "uuid": "6a2f41a3-c54c-4fce-82d2-0324e1c32e22",
     "json": '{"user":"ann"}',
-    "newline": "a" * 36 + "\x0b",
+    "vertical tab": "a" * 18 + "\x0b" + "a" * 17,
 }
 
 
@@ -95,14 +95,13 @@ def test_s01_a_new_secret_has_as_many() -> None:
 
 
 def test_s02_an_id_is_made_of_randomness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the same randomness, other users at other times in other places get the same id."""
+    """With the same randomness, other users at other times get the same id."""
     monkeypatch.setattr(secrets, "token_bytes", lambda length: bytes(range(length)))
     found = set()
     for days, user in enumerate(["ann", "bob", "eve"]):
         site = Site()
         site.clock.advance(days * 86_400)
-        site.sign_in(user=user)[1]
-        found.add(site.sign_in(user=user)[1] if days > 5 else next(iter(site.store.store._records)))  # type: ignore[attr-defined]
+        found.add(site.sign_in(user=user)[1])
     assert len(found) == 1
 
 
@@ -337,9 +336,9 @@ def test_s08_a_flood_of_ids_costs_a_few_loads(site: Site) -> None:
     assert len(site.store.calls) <= 4
 
 
-@pytest.mark.parametrize("name", ["Session", "session2", "xsession", "session ", "sessio"])
+@pytest.mark.parametrize("name", ["Session", "session2", "xsession", "sessio"])
 def test_s08_a_cookie_of_another_name_is_not_looked_at(site: Site, name: str) -> None:
     _, id = site.sign_in(user="ann")
     site.store.calls.clear()
-    expected = {"user": "ann"} if name.strip() == "session" else {}
-    assert site.items(f"{name}={id}") == expected
+    assert site.items(f"{name}={id}") == {}
+    assert site.store.calls == []

@@ -53,6 +53,7 @@ class Writer:
         """Wait for the answer that is under way, and be done."""
         self._ends.set()
         self._thread.join()
+        print(self.wrong)
 
     def _write(self) -> None:
         while not self._ends.is_set() and not self.wrong:

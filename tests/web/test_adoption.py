@@ -112,7 +112,11 @@ class TestTakingOver:
         assert (cookie.expires is not None) == permanent
         assert visitor.value(lambda: session.permanent) == permanent
 
-    def test_a_user_of_flask_login_stays_signed_in(self, app: flask.Flask) -> None:
+    def test_a_user_of_flask_login_stays_signed_in(
+        self, app: flask.Flask, state: FlaskState
+    ) -> None:
+        """And owns the session, so that ending all of a user's sessions finds it."""
+
         def load(name: str) -> t.Any:
             return type("User", (flask_login.UserMixin,), {"id": name})()
 
@@ -120,6 +124,8 @@ class TestTakingOver:
         visitor = with_cookie(app, flask_cookie({"_user_id": "ann", "_fresh": True}))
         who = lambda: flask_login.current_user.get_id()  # noqa: E731
         assert [visitor.value(who), visitor.value(who)] == ["ann", "ann"]
+        with app.app_context():
+            assert len(state.sessions.find("ann")) == 1
 
     def test_a_response_of_500_loses_nothing(self, app: flask.Flask) -> None:
         """The change is discarded; the take-over is none."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import gc
 import typing as t
+import weakref
 
 import flask
 import pytest
@@ -174,6 +176,30 @@ def test_a_stream_that_empties_a_session_ends_it(visitor: Visitor) -> None:
 
     visitor.run(stream(body))
     assert visitor.value(lambda: dict(session)) == {}
+
+
+def test_a_teardown_that_fails_leaves_nothing_behind(app: flask.Flask, visitor: Visitor) -> None:
+    """The changes of a stream are committed after the application's own teardown functions."""
+    streamed: list[weakref.ref[t.Any]] = []
+
+    @app.teardown_request
+    def fails(error: BaseException | None) -> None:
+        if "streamed" in flask.g:
+            raise LookupError
+
+    def body() -> cabc.Iterator[str]:
+        session["a"] = 2
+        proxy: t.Any = session
+        streamed.append(weakref.ref(proxy._get_current_object()))
+        flask.g.streamed = True
+        yield "."
+
+    visitor.run(lambda: session.update(a=1))
+    with pytest.raises(LookupError):
+        visitor.run(stream(body))
+    gc.collect()
+    assert streamed[0]() is None
+    assert visitor.value(lambda: session["a"]) == 1
 
 
 def test_commit_and_reload_work_in_a_stream(visitor: Visitor) -> None:
