@@ -23,6 +23,8 @@ from .transport import Presented
 
 logger: logging.Logger = logging.getLogger("flask_state.session")
 
+_LATE: t.Final = "_flask_state_late_sessions"
+
 _NO_KEY = (
     "no secret key was set. Set the secret_key on the application to something unique and secret"
 )
@@ -120,9 +122,22 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
 
     def _reopened(self) -> None:
         if flask.has_app_context():
-            context = flask.g._get_current_object()
-            self._app_state.late[id(context)] = self
-            flask.request_tearing_down.connect(self._app_state.save_late, self._app)
+            # On `g`, so that they go with the context whatever becomes of its teardown.
+            flask.g.setdefault(_LATE, []).append(self)
+            flask.request_tearing_down.connect(_save_late, self._app)
+
+
+def _save_late(app: flask.Flask, exc: BaseException | None = None, **extra: t.Any) -> None:
+    """Save the sessions that were changed in this context after their response had left.
+
+    Receives `request_tearing_down` once there was such a session; before, no request pays for it.
+    """
+    for session in flask.g.pop(_LATE, ()):
+        try:
+            session._manager.save(session, discard=exc is not None, refresh=False)
+        except Exception:
+            # The response has left: there is nobody to answer any more.
+            logger.exception("Changes to a session after its response could not be saved.")
 
 
 session: Session = t.cast(Session, flask.session)

@@ -115,16 +115,20 @@ def _replace_directory(folder: Folder, use_copy: bool) -> str:
     fresh = Folder(folder.replacement)
     shutil.rmtree(fresh.path, ignore_errors=True)
     os.mkdir(fresh.path, 0o700)
-    if use_copy:
-        os.link(folder.copy, fresh.data)
-    boot.mark_in_use(fresh)
-    fresh.sync()
-    aside = _free_name(f"{folder.path}.damaged-")
-    os.rename(folder.path, aside)
-    with contextlib.suppress(FileNotFoundError):
+    try:
+        if use_copy:
+            os.link(folder.copy, fresh.data)
+        boot.mark_in_use(fresh)
+        fresh.sync()
+        aside = _free_name(f"{folder.path}.damaged-")
+        os.rename(folder.path, aside)
+    except OSError:
+        shutil.rmtree(fresh.path)
+        raise
+    with contextlib.suppress(FileNotFoundError):  # somebody found it first
         os.rename(fresh.path, folder.path)
     if use_copy:
-        os.unlink(Folder(aside).copy)
+        os.unlink(Folder(aside).copy)  # it is in use now
     return aside
 
 

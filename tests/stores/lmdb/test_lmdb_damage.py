@@ -44,6 +44,11 @@ def keys(store: LMDBSessionStore, prefix: bytes) -> list[bytes]:
     return store._access.read("test", lambda txn: [k for k, _ in txn.cursor() if k[:1] == prefix])
 
 
+def stored(store: LMDBSessionStore, key: bytes) -> bytes:
+    """The bytes under a key."""
+    return store._access.read("test", lambda txn: txn.get(key) or b"")
+
+
 def rewrite(store: LMDBSessionStore, key: bytes, new: t.Callable[[bytes], bytes]) -> None:
     """Replace the bytes under a key."""
     store._access.write("test", lambda txn: txn.put(key, new(txn.get(key) or b"")))
@@ -97,7 +102,7 @@ def test_a_damaged_or_missing_part_of_a_large_value_is_told(store: LMDBSessionSt
 def test_a_value_under_the_key_of_another_is_damaged(store: LMDBSessionStore) -> None:
     one, two = create(store, a=b"1"), create(store, a=b"2")
     for make in (layout.head_key, lambda locator: item_key(locator, "a")):
-        there = store._access.read("test", lambda txn, key=make(two): txn.get(key))  # type: ignore[misc]
+        there = stored(store, make(two))
         rewrite(store, make(one), lambda value, there=there: there)  # type: ignore[misc]
         with pytest.raises(DamagedRecord):
             values(store, one)

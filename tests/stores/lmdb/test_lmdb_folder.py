@@ -186,9 +186,9 @@ def test_less_address_space_is_taken_where_there_is_less(
 def test_waiting_for_a_directory_has_an_end_and_says_why(tmp_path: pathlib.Path) -> None:
     folder = Folder(str(tmp_path / "state"))
     folder.prepare()
-    with folder.locked(0.1), pytest.raises(StoreError, match=f"process {os.getpid()} is opening"):
-        with Folder(folder.path).locked(0.02):
-            raise AssertionError("two hold it")
+    says = f"process {os.getpid()} is opening"
+    with folder.locked(0.1), pytest.raises(StoreError, match=says), folder.locked(0.02):
+        raise AssertionError("two hold it")
     with folder.locked(0.0):
         pass
 
