@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import datetime as dt
+import math
 import typing as t
 
 from ..core.sentinels import MISSING
@@ -177,6 +178,7 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
 
     @owner.setter
     def owner(self, owner: str | None) -> None:
+        owner = None if owner is None else _plain(owner)
         self._write(())
         self._owner = owner
 
@@ -190,7 +192,7 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
     def timeout(self, value: float | dt.timedelta | None) -> None:
         """Seconds or a `timedelta`; None returns to the configured timeout."""
         seconds = value.total_seconds() if isinstance(value, dt.timedelta) else value
-        if seconds is not None and seconds <= 0:
+        if seconds is not None and not 0 < seconds < math.inf:
             raise ValueError("session.timeout is a number of seconds above 0, or None")
         self._write(())
         self._timeout = seconds
@@ -308,6 +310,5 @@ def _plain(name: object) -> str:
     if isinstance(name, str):
         return str.__str__(name)
     raise SerializationError(
-        f"the items of a session have names of type str, not {type(name).__name__}",
-        key=repr(name),
+        f"names of items, and owners, are of type str, not {type(name).__name__}", key=repr(name)
     )

@@ -243,7 +243,7 @@ def test_many_lost_races_are_won_in_the_end(
 ) -> None:
     """Ten losses of every single put cost nothing but pauses, which stay short."""
     pauses: list[float] = []
-    monkeypatch.setattr("flask_state.stores.adapter_blobs.time.sleep", pauses.append)
+    monkeypatch.setattr("flask_state.stores.adapter.blobs.time.sleep", pauses.append)
     lost: collections.Counter[str] = collections.Counter()
 
     def put(key: str, value: bytes, ttl: float | None, if_version: t.Any) -> int | None:
@@ -266,7 +266,7 @@ def test_races_lost_without_end_are_an_error_and_change_nothing(
     store: ByteSessionStore, kept: WatchedBytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("flask_state.stores.adapter_blobs.time.sleep", pauses.append)
+    monkeypatch.setattr("flask_state.stores.adapter.blobs.time.sleep", pauses.append)
     begin(store)
     monkeypatch.setattr(kept, "put", lambda *_: None)
     with pytest.raises(StoreError, match="in a row") as caught:

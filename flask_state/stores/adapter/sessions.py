@@ -5,34 +5,34 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 
-from ..core.clock import Clock
-from ..core.clock import SystemClock
-from ..core.sentinels import MISSING
-from ..errors import StoreError
-from . import rules
-from .adapter_blobs import NewerBytes
-from .adapter_blobs import Record
-from .adapter_blobs import Step
-from .adapter_blobs import blank
-from .adapter_blobs import exchange
-from .adapter_blobs import key_of
-from .adapter_blobs import pack
-from .adapter_blobs import readable
-from .adapter_blobs import unpack
-from .adapter_index import DAY
-from .adapter_index import DueIndex
-from .adapter_index import Entry
-from .adapter_index import OwnerIndex
-from .base import CONFLICT
-from .base import EXISTS
-from .base import GONE
-from .base import ByteStore
-from .base import Change
-from .base import Committed
-from .base import DamagedRecord
-from .base import Ended
-from .base import Found
-from .base import Loaded
+from ...core.clock import Clock
+from ...core.clock import SystemClock
+from ...core.sentinels import MISSING
+from ...errors import StoreError
+from .. import rules
+from ..base import CONFLICT
+from ..base import EXISTS
+from ..base import GONE
+from ..base import ByteStore
+from ..base import Change
+from ..base import Committed
+from ..base import DamagedRecord
+from ..base import Ended
+from ..base import Found
+from ..base import Loaded
+from .blobs import NewerBytes
+from .blobs import Record
+from .blobs import Step
+from .blobs import blank
+from .blobs import exchange
+from .blobs import key_of
+from .blobs import pack
+from .blobs import readable
+from .blobs import unpack
+from .index import DAY
+from .index import DueIndex
+from .index import Entry
+from .index import OwnerIndex
 
 _PATIENCE = 60.0
 """Seconds that an entry waits for the commit it was made for."""

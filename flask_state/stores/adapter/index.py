@@ -1,4 +1,4 @@
-"""How `adapter.ByteSessionStore` finds records: by the time to look at them, and by owner.
+"""How `ByteSessionStore` finds records: by the time to look at them, and by owner.
 
 A byte store can't list its keys. So the locators are kept in blobs of their own, changed by
 compare-and-set like everything else.
@@ -12,15 +12,15 @@ import collections.abc as cabc
 import functools
 import typing as t
 
-from ..core.sentinels import MISSING
-from .adapter_blobs import NewerBytes
-from .adapter_blobs import Step
-from .adapter_blobs import exchange
-from .adapter_blobs import frame
-from .adapter_blobs import hashed_key
-from .adapter_blobs import unframe
-from .base import ByteStore
-from .base import DamagedRecord
+from ...core.sentinels import MISSING
+from ..base import ByteStore
+from ..base import DamagedRecord
+from .blobs import NewerBytes
+from .blobs import Step
+from .blobs import exchange
+from .blobs import frame
+from .blobs import hashed_key
+from .blobs import unframe
 
 DAY: t.Final = 86_400.0
 """Seconds by which a blob outlives what it is about, so that nothing leaks where nobody sweeps."""

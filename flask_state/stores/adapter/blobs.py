@@ -1,4 +1,4 @@
-"""The blobs of `adapter.ByteSessionStore`: how they are named, framed, and changed."""
+"""The blobs of `ByteSessionStore`: how they are named, framed, and changed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 import typing as t
 import zlib
 
-from ..core import envelope
-from ..core.codec import Codec
-from ..core.sentinels import MISSING
-from ..core.sentinels import Missing
-from ..core.tokens import random_bytes
-from ..errors import SerializationError
-from ..errors import StoreError
-from .base import ByteStore
-from .base import DamagedRecord
-from .base import Facts
-from .base import Item
+from ...core import envelope
+from ...core.codec import Codec
+from ...core.sentinels import MISSING
+from ...core.sentinels import Missing
+from ...core.tokens import random_bytes
+from ...errors import SerializationError
+from ...errors import StoreError
+from ..base import ByteStore
+from ..base import DamagedRecord
+from ..base import Facts
+from ..base import Item
 
 _TRIES: t.Final = 50
 _FIRST_PAUSE = 1e-4
