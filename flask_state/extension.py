@@ -46,6 +46,9 @@ class FlaskState:
     :param clock: tells the time; a `flask_state.testing.FakeClock` in tests.
     """
 
+    session_interface_class: type[StateSessionInterface] = StateSessionInterface
+    """Derive from it to choose cookie names and attributes per request, as with Flask's own."""
+
     def __init__(
         self,
         app: flask.Flask | None = None,
@@ -82,7 +85,7 @@ class FlaskState:
         register(app, state)
         app.config.update(state.written)
         check = functools.partial(_first_request, state=state)
-        app.session_interface = StateSessionInterface(state, check)
+        app.session_interface = self.session_interface_class(state, check)
 
     def _state_of(self, app: flask.Flask, settings: Settings) -> AppState:
         codec, reference = self.codec, weakref.ref(app)

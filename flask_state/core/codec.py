@@ -17,10 +17,11 @@ from ormsgpack import Ext
 
 from ..errors import SerializationError
 from . import extensions
+from .tokens import random_bytes
 
 MAX_NESTED: t.Final = 64
 """How deep extensions, such as tuples in tuples, may be nested. Lists and dicts in between don't
-count; the packer bounds those at 1,024."""
+count; the packer itself bounds those."""
 
 # Each type that the packer would treat as a relative of another one is handed to us instead.
 _OPTIONS = (
@@ -38,7 +39,7 @@ _NATIVE = frozenset({type(None), bool, int, float, bytes, bytearray, memoryview}
 # Bytes are read as the first of two values, the second of which is known: so that nothing may
 # follow the first.
 _PAIR = b"\x92"
-_AFTER = b"end"
+_AFTER = random_bytes(8)
 _END = ormsgpack.packb(_AFTER)
 
 

@@ -192,6 +192,8 @@ def _enum_member(module: str, qualname: str, name: str | None, value: t.Any = No
             f"{module}.{qualname} is not an Enum this process has loaded: "
             "import its module where the application starts"
         )
+    if name is not None and name not in cls.__members__:
+        raise UnknownType(f"{module}.{qualname} has no member {name!r} any more")
     return cls[name] if name is not None else cls(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import math
 
 from ..core.keyring import Keyring
 from ..core.sentinels import MISSING
@@ -62,7 +63,12 @@ class ChangeMaker:
         )
 
     def update(
-        self, data: WorkingCopy, facts: Facts, id: Id, encode: Encode
+        self,
+        data: WorkingCopy,
+        facts: Facts,
+        id: Id,
+        encode: Encode,
+        fetch_all: cabc.Callable[[], None],
     ) -> tuple[Change | None, Id]:
         """The change to a stored session, and the id it has then; None where there is none."""
         edits = data._edits(encode)
@@ -73,7 +79,7 @@ class ChangeMaker:
         changes = bool(edits) or data._cleared or data._changes_facts()
         if not changes and lives is None and proof is None:
             return None, id
-        self._check_growth(data, facts, edits)
+        self._check_growth(data, facts, edits, fetch_all)
         change = Change(
             items=edits,
             clear=facts.version if data._cleared else None,
@@ -92,10 +98,11 @@ class ChangeMaker:
         Such an id is derived from the one before it, so that every request under way can hand
         it to its client, and parallel renewals agree.
         """
-        for candidate in self._successors(id):
-            if rules.match(facts._replace(previous=b""), self.proofs(candidate), 0.0) is not None:
-                return candidate
-        return None
+        return next((each for each in self._successors(id) if self.proves(each, facts)), None)
+
+    def proves(self, id: Id, facts: Facts) -> bool:
+        """Whether this is the session's current id."""
+        return rules.match(facts, self.proofs(id), math.inf) is not None
 
     def _successors(self, id: Id) -> list[Id]:
         digests = self._keyring().digests("session-renewal", id.text.encode())
@@ -117,11 +124,22 @@ class ChangeMaker:
             return id, self.proofs(id)[0], _REKEY_GRACE
         return id, None, 0.0
 
-    def _check_growth(self, data: WorkingCopy, facts: Facts, edits: dict[str, Edit]) -> None:
-        """Refuse a session that this request makes too large."""
+    def _check_growth(
+        self,
+        data: WorkingCopy,
+        facts: Facts,
+        edits: dict[str, Edit],
+        fetch_all: cabc.Callable[[], None],
+    ) -> None:
+        """Refuse a session that this request makes too large.
+
+        :param fetch_all: called where it matters what the items are that were not looked at.
+        """
         added = sum([len(name) + len(edit.value or b"") for name, edit in edits.items()])
         if facts.size + added <= self._settings.session_max_bytes:
             return  # whatever was there before is counted in as well: no need to look closer
+        if data._names is None:
+            fetch_all()
         sizes = {} if data._cleared else {n: len(i.value) for n, i in data._raw.items()}
         known = sum(len(name) + size for name, size in sizes.items())
         unseen = 0 if data._cleared else max(0, facts.size - known)

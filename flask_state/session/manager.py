@@ -171,6 +171,8 @@ class SessionManager:
                 looked_up += 1
         if not texts:
             return False
+        if data._superseded:
+            return False
         if self._settings.session_adopt_cookies and self._adopt(data, names):
             return True
         self._notify("rejected", reason="unknown" if looked_up else "malformed")
@@ -181,14 +183,13 @@ class SessionManager:
         if loaded is None:
             return False
         if loaded.superseded:
-            data._superseded = True
-            data._begin()
-            return True
+            data._superseded = True  # unless another id the client presents is good
+            return False
         touch = self.lifetime.touch(loaded.facts, loaded.now)
         if touch is not None and touch <= 0:
             self._store.commit(id.locator, Change(end=EXPIRED), loaded.facts.fence)
             return False
-        data._origin = id.text
+        data._origin, data._superseded = id.text, False
         if loaded.previous:
             successor = self._changes.successor(id, loaded.facts)
             if successor is not None:
@@ -230,13 +231,15 @@ class SessionManager:
 
     def abandon(self, data: WorkingCopy) -> None:
         """End the session in the store, now; the mapping keeps what can still be read."""
+        refused: str | None = PASSED if data._superseded else None
         if data._facts is not None and data._id is not None:
             if data._names is None:
                 self.fetch(data, None)
             change = Change(end=ABANDONED)
-            done = self._store.commit(data._id.locator, change, data._facts.fence)
-            if done.refused is not None:
-                self._conflict(data, done.refused)
+            refused = self._store.commit(data._id.locator, change, data._facts.fence).refused
+            data._ended = data._ended or refused is None
+        if refused is not None:
+            self._conflict(data, refused)
         data._become_ghost(self._readable(data))
 
     def commit(self, data: WorkingCopy) -> None:
@@ -275,6 +278,7 @@ class SessionManager:
     def _finish(self, data: WorkingCopy, refresh: bool) -> Outcome:
         if data._state not in (OPEN, UNOPENED):
             return Outcome.KEEP
+        proof = data._facts.proof if data._facts is not None else None
         done = self._save(data) if data._state == OPEN else None
         wanted = refresh or data._cookie_due or data._modified
         if done is not None and done.refused is not None:
@@ -284,14 +288,30 @@ class SessionManager:
         self._rest(data, done)
         if data._held is None:
             return Outcome.DELETE if data._ended else Outcome.KEEP
-        if not wanted:
+        if not wanted or not self._confirm(data, data._held, done, proof):
             return Outcome.KEEP
-        # Without a commit that says so, another request may have regenerated the id meanwhile.
-        if done is None:
-            loaded = self._load(data._held, ())
-            if loaded is None or loaded.superseded:
-                return Outcome.KEEP
         return Outcome.SET
+
+    def _confirm(
+        self, data: WorkingCopy, id: Id, done: Committed | None, proof: bytes | None
+    ) -> bool:
+        """Whether the client may be given its id: another request may have replaced it.
+
+        :param done: what the store said to the commit, if there was one.
+        :param proof: the one with which the session was loaded.
+        """
+        facts = done.facts if done is not None else None
+        if facts is None:
+            loaded = self._load(id, ())
+            if loaded is None or loaded.superseded:
+                return False
+            facts = loaded.facts
+        if facts.proof != proof and not self._changes.proves(id, facts):
+            successor = self._changes.successor(id, facts)
+            if successor is None:
+                return False
+            data._held = successor
+        return True
 
     def _rest(self, data: WorkingCopy, done: Committed | None) -> None:
         """Unload after a save, and remember what the client holds from now on."""
@@ -305,11 +325,15 @@ class SessionManager:
 
     def _save(self, data: WorkingCopy) -> Committed | None:
         """Commit what there is to commit, and say what became of it."""
+        if data._unsaved:
+            return None
         if not (data._dirty or data._mutated(self.encode) or self._is_due(data)):
             return None
         if data._facts is None or data._id is None:
             return self._create(data)
-        change, next_id = self._changes.update(data, data._facts, data._id, self.encode)
+        change, next_id = self._changes.update(
+            data, data._facts, data._id, self.encode, lambda: self.fetch(data, None)
+        )
         if change is None:
             return None
         if change.items or change.clear is not None or data._changes_facts() or next_id != data._id:
@@ -355,10 +379,13 @@ class SessionManager:
     # Trouble
 
     def _fail(self, data: WorkingCopy) -> None:
-        """While a StoreError is handled: turn the session off, and raise it where it is due."""
-        data._turn_off("its store does not answer", failed=True)
+        """While a StoreError is handled: raise it where it is due, or go on with nothing."""
         if self._settings.session_on_outage == "error" and not data._is_late():
+            data._turn_off("its store does not answer", failed=True)
             raise
+        data._unload()
+        data._begin()
+        data._unsaved = True
 
     def _conflict(self, data: WorkingCopy, reason: str, items: cabc.Sequence[str] = ()) -> None:
         handle = data._id.locator if data._id is not None else None

@@ -85,6 +85,8 @@ class WorkingCopy:
     _grace: float = 0.0
     _superseded: bool = False
     """Its id was replaced a moment ago: it reads as empty, and what it stores is dropped."""
+    _unsaved: bool = False
+    """Its store failed, and that is passed over: nothing of it will be saved."""
     _stale: bool = False
     """Its proof was made under an old key."""
 
@@ -108,7 +110,8 @@ class WorkingCopy:
         self._state = UNOPENED
         self._facts = self._touch = self._names = None
         self._raw = self._values = self._set = self._removed = self._absent = _NOTHING
-        self._failed = self._dirty = self._stale = self._superseded = False
+        self._failed = self._dirty = self._stale = False
+        self._superseded = self._unsaved = False
         self._cleared = self._modified = self._regenerate = False
         self._owner = self._timeout = MISSING
 
@@ -188,7 +191,6 @@ class WorkingCopy:
         self._make_room()
         self._id = self._held = None
         self._values, self._names = values, dict.fromkeys(values)
-        self._ended = True
         self._state = OPEN
 
     def _drop_changes(self) -> None:

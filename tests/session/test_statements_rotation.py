@@ -8,6 +8,7 @@ import typing as t
 import pytest
 
 from flask_state import session
+from flask_state.stores.base import SUPERSEDED_FOR
 from tests.session.site import Site
 from tests.session.site import Visit
 
@@ -223,6 +224,17 @@ def test_s11_a_request_that_ignores_the_session_never_sends_an_old_id(site: Site
     assert slow.cookie != old
 
 
+@pytest.mark.parametrize("grace", [0, 10])
+def test_s08_a_replaced_id_does_not_shadow_a_valid_one(site: Site, grace: float) -> None:
+    """Two cookies of one name: the first was good until a moment ago."""
+    browser, old = site.sign_in(user="ann")
+    new = new_id(site.visit(browser, lambda: session.regenerate(grace=grace)))
+    site.clock.advance(grace)
+    _, other = site.sign_in(user="bob")
+    assert site.items(f"session={old}; session={new}") == {"user": "ann"}
+    assert site.items(f"session={old}; session={other}") == {"user": "bob"}
+
+
 # S12: the grace of a renewal that isn't about rights
 
 
@@ -254,6 +266,8 @@ def test_s12_after_the_grace_the_old_id_is_unknown(site: Site) -> None:
     visit = site.visit(f"session={old}", lambda: dict(session))
     assert visit.value == {}
     assert visit.response.headers.getlist("Set-Cookie") == []
+    site.clock.advance(SUPERSEDED_FOR)
+    assert site.items(f"session={old}") == {}
     assert site.named("session_rejected")[-1] == {"reason": "unknown"}
     assert site.items(f"session={new}") == {"user": "ann"}
 

@@ -51,7 +51,7 @@ def load(
         items = read_items(txn, key)
         if len(items) != head.item_count:
             raise DamagedRecord(f"{len(items)} of {head.item_count} items are there")
-        return layout.new(Loaded, (facts, items, True, *match, now, False))
+        return Loaded(facts, items, True, match[0], match[1], now)
     items = {}
     prefix = key + b"."
     for name in names:
@@ -60,7 +60,7 @@ def load(
         if value is not None:
             items[name] = read_item(txn, key, value)
     complete = len(items) == head.item_count
-    return layout.new(Loaded, (facts, items, complete, *match, now, False))
+    return Loaded(facts, items, complete, match[0], match[1], now)
 
 
 def find(txn: Transaction, owner: str, now: float) -> list[Found]:

@@ -19,9 +19,9 @@ from flask_state.stores.lmdb import layout
 from flask_state.stores.lmdb import verify
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
 from flask_state.testing import FakeClock
-from flask_state.testing.sessions import PROOF
-from flask_state.testing.sessions import create
-from flask_state.testing.sessions import values
+from flask_state.testing.items import PROOF
+from flask_state.testing.items import create
+from flask_state.testing.items import values
 
 LONG = "long" * 200
 LARGE = bytes(range(256)) * 1000
@@ -78,7 +78,7 @@ def test_damaged_facts_are_told(
 
 @pytest.mark.parametrize("name", ["a", LONG, "large"])
 def test_a_damaged_item_is_told_to_those_who_load_it(store: LMDBSessionStore, name: str) -> None:
-    locator = create(store, **{"a": b"1" * 30, LONG: b"2" * 30, "large": LARGE, "fine": b"3"})
+    locator = create(store, 1000, **{"a": b"1" * 30, LONG: b"2" * 30, "large": LARGE, "fine": b"3"})
     rewrite(store, item_key(locator, name), flip)
     for names in (None, [name], ["fine", name]):
         with pytest.raises(DamagedRecord):

@@ -7,17 +7,17 @@ import pathlib
 import stat
 import typing as t
 
+import lmdb
 import pytest
 
 from flask_state.core.registry import open_sessions
 from flask_state.errors import ConfigurationError
 from flask_state.errors import StoreError
-from flask_state.stores.lmdb import opening
 from flask_state.stores.lmdb.folder import Folder
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
 from flask_state.testing import FakeClock
-from flask_state.testing.sessions import create
-from flask_state.testing.sessions import values
+from flask_state.testing.items import create
+from flask_state.testing.items import values
 
 from .forked import fork
 from .forked import status_of
@@ -152,8 +152,6 @@ def test_another_directory_is_made_where_one_was_removed(tmp_path: pathlib.Path)
 
 
 def test_an_application_that_opens_the_data_itself_is_told(tmp_path: pathlib.Path) -> None:
-    import lmdb
-
     path = tmp_path / "state"
     store = LMDBSessionStore(path)
     create(store, a=b"1")
@@ -168,15 +166,15 @@ def test_less_address_space_is_taken_where_there_is_less(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
-    real = opening.lmdb.open
+    real = lmdb.open
 
     def scarce(path: str, map_size: int, **rest: t.Any) -> t.Any:
         tried.append(map_size >> 30)
         if map_size > 4 << 30:
-            raise opening.lmdb.MemoryError("no room")
+            raise lmdb.MemoryError("no room")
         return real(path, map_size=map_size, **rest)
 
-    monkeypatch.setattr(opening.lmdb, "open", scarce)
+    monkeypatch.setattr(lmdb, "open", scarce)
     store = LMDBSessionStore(tmp_path / "state")
     create(store, a=b"1")
     assert tried == [1024, 256, 64, 16, 4]

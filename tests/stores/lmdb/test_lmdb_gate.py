@@ -18,8 +18,8 @@ from flask_state.stores.lmdb.gate import Gate
 from flask_state.stores.lmdb.gate import GateClosed
 from flask_state.stores.lmdb.gate import GateTimeout
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
-from flask_state.testing.sessions import create
-from flask_state.testing.sessions import values
+from flask_state.testing.items import create
+from flask_state.testing.items import values
 
 from .forked import Numbers
 from .forked import fork

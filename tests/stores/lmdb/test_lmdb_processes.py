@@ -21,9 +21,9 @@ from flask_state.stores.base import Edit
 from flask_state.stores.lmdb import environment as environments
 from flask_state.stores.lmdb import verify
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
-from flask_state.testing.sessions import PROOF
-from flask_state.testing.sessions import create
-from flask_state.testing.sessions import values
+from flask_state.testing.items import PROOF
+from flask_state.testing.items import create
+from flask_state.testing.items import values
 
 from .forked import Numbers
 from .forked import fork

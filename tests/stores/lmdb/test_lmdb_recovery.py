@@ -22,8 +22,8 @@ from flask_state.stores.lmdb import layout
 from flask_state.stores.lmdb import recovery
 from flask_state.stores.lmdb import verify
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
-from flask_state.testing.sessions import create
-from flask_state.testing.sessions import values
+from flask_state.testing.items import create
+from flask_state.testing.items import values
 
 from .forked import Numbers
 from .forked import fork
@@ -36,6 +36,15 @@ Damage = t.Callable[[pathlib.Path], None]
 @pytest.fixture
 def path(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "state"
+
+
+@pytest.fixture
+def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check without starting an interpreter: that takes most of a second."""
+    monkeypatch.setattr(verify, "inspect_apart", verify.inspect)
+
+
+here = pytest.mark.usefixtures("checked_here")
 
 
 def aside(path: pathlib.Path) -> list[str]:
@@ -111,6 +120,16 @@ def swap_values(path: pathlib.Path) -> None:
 # After another boot
 
 
+def test_damaged_data_is_found_by_a_process_of_its_own(path: pathlib.Path) -> None:
+    locators = written(path)
+    copied(path)
+    another_boot(path)
+    shred(path)
+    assert readable(path, locators) == 300
+    assert aside(path) == ["state.damaged-1"]
+
+
+@here
 @pytest.mark.parametrize("damage", [shred, behead, truncate, empty])
 def test_damaged_data_is_set_aside_and_its_copy_used(path: pathlib.Path, damage: Damage) -> None:
     locators = written(path)
@@ -127,6 +146,7 @@ def test_damaged_data_is_set_aside_and_its_copy_used(path: pathlib.Path, damage:
     assert verify.inspect(str(path / "data.mdb")).sound
 
 
+@here
 @pytest.mark.parametrize("damage", [shred, behead, truncate])
 def test_without_a_sound_copy_it_starts_empty(
     path: pathlib.Path, damage: Damage, caplog: pytest.LogCaptureFixture
@@ -149,8 +169,12 @@ def test_sound_data_is_checked_once_and_kept(
     copied(path)
     another_boot(path)
     checked: list[str] = []
-    real = verify.inspect_apart
-    monkeypatch.setattr(verify, "inspect_apart", lambda at: (checked.append(at), real(at))[1])
+
+    def inspect(at: str) -> verify.Findings:
+        checked.append(at)
+        return verify.inspect(at)
+
+    monkeypatch.setattr(verify, "inspect_apart", inspect)
     assert readable(path, locators) == 300
     assert str(path / "data.mdb") in checked
     checked.clear()
@@ -228,6 +252,7 @@ def test_data_that_waits_for_the_disk_is_always_clean(path: pathlib.Path) -> Non
     store.close()
 
 
+@here
 def test_data_of_unknown_origin_is_checked(path: pathlib.Path) -> None:
     """Somebody put a file back, or took one that is no environment."""
     locators = written(path)
@@ -237,6 +262,7 @@ def test_data_of_unknown_origin_is_checked(path: pathlib.Path) -> None:
     assert aside(path) == ["state.damaged-1"]
 
 
+@here
 def test_damaged_values_alone_cost_a_record_and_not_all(path: pathlib.Path) -> None:
     locators = written(path)
     swap_values(path)
@@ -253,6 +279,7 @@ def test_damaged_values_alone_cost_a_record_and_not_all(path: pathlib.Path) -> N
     store.close()
 
 
+@here
 def test_damaged_values_alone_give_way_to_a_sound_copy(path: pathlib.Path) -> None:
     locators = written(path)
     copied(path)
@@ -262,6 +289,7 @@ def test_damaged_values_alone_give_way_to_a_sound_copy(path: pathlib.Path) -> No
     assert aside(path) == ["state.damaged-1"]
 
 
+@here
 def test_a_copy_is_used_where_the_data_is_missing(path: pathlib.Path) -> None:
     """A process was killed when it had moved the data and not yet the copy."""
     locators = written(path)
@@ -279,6 +307,7 @@ def test_a_replacement_is_found_where_the_directory_is_missing(path: pathlib.Pat
     assert readable(path, locators) == 300
 
 
+@here
 def test_a_directory_that_cannot_be_renamed_keeps_the_damaged_files(tmp_path: pathlib.Path) -> None:
     """A mount point, as containers have them."""
     path = tmp_path / "state"
@@ -301,6 +330,7 @@ def test_a_directory_that_cannot_be_renamed_keeps_the_damaged_files(tmp_path: pa
 # While processes run
 
 
+@here
 @pytest.mark.parametrize("damage", [behead, truncate])
 def test_data_damaged_in_this_boot_is_noticed_at_opening(
     path: pathlib.Path, damage: Damage
@@ -313,6 +343,7 @@ def test_data_damaged_in_this_boot_is_noticed_at_opening(
     assert aside(path) == ["state.damaged-1"]
 
 
+@here
 def test_an_error_of_the_engine_has_the_data_checked(
     path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -336,11 +367,11 @@ def test_an_error_of_the_engine_has_the_data_checked(
     store.close()
 
 
+@here
 def test_other_processes_move_to_what_replaces_damaged_data(path: pathlib.Path) -> None:
     """A child writes all the time. Nothing it wrote after the exchange is lost."""
     store = LMDBSessionStore(path)
     locator = create(store, n=b"0")
-    copied_from = LMDBSessionStore(path)
     numbers, stop = Numbers(), Numbers()
 
     def work() -> None:
@@ -356,7 +387,6 @@ def test_other_processes_move_to_what_replaces_damaged_data(path: pathlib.Path) 
             return
 
     store.close()
-    copied_from.close()
     copied(path)
     pid = fork(work)
     numbers.hear()
@@ -389,7 +419,7 @@ def test_a_check_that_was_killed_is_not_a_finding(
     locators = written(path)
     another_boot(path)
     ended = subprocess.CompletedProcess([], -signal.SIGKILL, b"", b"")
-    monkeypatch.setattr(verify.subprocess, "run", lambda *args, **kwargs: ended)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: ended)
     with pytest.raises(StoreError, match="ended by signal 9"):
         readable(path, locators)
     monkeypatch.undo()
@@ -442,7 +472,7 @@ def test_the_check_survives_an_engine_that_does_not(
     def run(*args: t.Any, **kwargs: t.Any) -> t.Any:
         return subprocess.CompletedProcess([], next(results), b"", b"")
 
-    monkeypatch.setattr(verify.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     assert "signal 6" in verify.inspect_apart(data).pages[0]
     assert "signal 7" in verify.inspect_apart(data).pages[0]
     assert verify.inspect_apart(data).sound
@@ -450,7 +480,7 @@ def test_the_check_survives_an_engine_that_does_not(
     def no_interpreter(*args: t.Any, **kwargs: t.Any) -> t.Any:
         raise FileNotFoundError
 
-    monkeypatch.setattr(verify.subprocess, "run", no_interpreter)
+    monkeypatch.setattr(subprocess, "run", no_interpreter)
     assert verify.inspect_apart(data).sound
     behead(path)
     assert verify.inspect_apart(data).pages
@@ -468,7 +498,7 @@ def test_a_file_shorter_than_its_pages_is_damaged(path: pathlib.Path) -> None:
 
 def test_every_value_in_the_file_has_a_checksum(path: pathlib.Path) -> None:
     store = LMDBSessionStore(path)
-    locator = create(store, **{"a": b"1", "n" * 1000: b"2", "large": b"x" * 200_000})
+    locator = create(store, 1000, **{"a": b"1", "n" * 1000: b"2", "large": b"x" * 200_000})
     store.commit(locator, Change(owner="ann"), 1)
     store.note("key", b"1")
     kinds = {

@@ -17,9 +17,9 @@ from flask_state.stores.base import Edit
 from flask_state.stores.lmdb import verify
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
 from flask_state.testing import FakeClock
-from flask_state.testing.sessions import PROOF
-from flask_state.testing.sessions import create
-from flask_state.testing.sessions import values
+from flask_state.testing.items import PROOF
+from flask_state.testing.items import create
+from flask_state.testing.items import values
 
 MAX_BYTES = 400_000
 
