@@ -113,7 +113,7 @@ class FlaskState:
             sweeps=lambda: not living_app().testing and flask.has_request_context(),
             notify=notify,
         )
-        return AppState(settings, parts, self._transport, written=written)
+        return AppState(settings, parts, self._transport, self._clock, written)
 
 
 def _idle_timeout(config: flask.Config, settings: Settings) -> cabc.Callable[[], float]:

@@ -227,6 +227,15 @@ class SessionManager:
         data._cookie_due = True
         return True
 
+    def is_current(self, text: str) -> bool:
+        """Whether a text is a living session's current id. Asks the store.
+
+        :raise StoreError: where it fails.
+        """
+        id = self.ids.parse(text)
+        loaded = self._load(id, ()) if id is not None else None
+        return loaded is not None and not loaded.previous
+
     # Saving
 
     def abandon(self, data: WorkingCopy) -> None:

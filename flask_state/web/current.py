@@ -8,6 +8,7 @@ import typing as t
 import flask
 
 from ..build import Parts
+from ..core.clock import Clock
 from ..core.settings import Settings
 from ..errors import ConfigurationError
 from .transport import Transport
@@ -22,6 +23,7 @@ class AppState:
     settings: Settings
     parts: Parts
     transport: Transport
+    clock: Clock
     written: dict[str, t.Any]
     """The `STATE_*` keys as they were written back to `app.config`."""
     checked: bool = False

@@ -11,6 +11,7 @@ import flask
 from flask import sessions as flask_sessions
 
 from ..errors import StateError
+from ..errors import StoreError
 from ..session import access
 from ..session.adoption import Foreign
 from ..session.data import SessionData
@@ -22,6 +23,10 @@ from .current import AppState
 from .transport import Presented
 
 logger: logging.Logger = logging.getLogger("flask_state.session")
+
+_SLOW: t.Final = 0.05
+"""Seconds after which a request asks the store before it sends an id again that it didn't touch:
+a trip is little beside them, and for others there is hardly time to be overtaken."""
 
 _LATE: t.Final = "_flask_state_late_sessions"
 
@@ -47,6 +52,7 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         self._app = app
         self._app_state = state
         self._request = request
+        self._started = state.clock.monotonic()
 
     @property
     def permanent(self) -> bool:
@@ -191,15 +197,26 @@ class StateSessionInterface(flask_sessions.SessionInterface):
     def _refresh_unopened(
         self, app: flask.Flask, session: Session, response: flask.Response
     ) -> None:
-        """Send a permanent id again, as Flask does, though nothing of it was touched."""
+        """Send a permanent id again, as Flask does, though nothing of it was touched.
+
+        Its text alone says that it is one. But while a slow request was under way, a sign-in
+        may have given the client another id, which this one must not push out of the browser.
+        """
         request = session._request
         if request is None or not self._state.transport.may_outlive(request):
             return
+        manager, transport = self._state.parts.manager, self._state.transport
+        slow = self._state.clock.monotonic() - session._started > _SLOW
         for each in session.cookies():
-            if each.permanent and self._state.parts.manager.ids.parse(each.text) is not None:
-                self._state.transport.carry(app, response, each.text, True)
-                _vary(response)
-                return
+            if each.permanent and manager.ids.parse(each.text) is not None:
+                try:
+                    current = not slow or manager.is_current(each.text)
+                except StoreError:
+                    return
+                if current:
+                    transport.carry(app, response, each.text, True)
+                    _vary(response)
+                    return
 
     def _save(
         self, app: flask.Flask, session: Session, response: flask.Response, refresh: bool

@@ -1,4 +1,4 @@
-"""A small application whose only view runs what a test hands it, and what is seen around it."""
+"""A small application whose views run what a test hands them, and what is seen around it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from werkzeug.http import parse_cookie
 from werkzeug.test import TestResponse
 
 from flask_state import FlaskState
+from flask_state import session_access
 from flask_state import signals
 from flask_state.core import registry
 from flask_state.core.clock import Clock
@@ -101,7 +102,7 @@ class Visit(t.NamedTuple):
 
 
 class Site:
-    """An application with one view, ``/``, which runs a test's task.
+    """An application with two views, which run a test's task.
 
     :param store: a URL, or a store that another site uses too.
     :param config: more of `app.config`.
@@ -121,6 +122,7 @@ class Site:
         self.app.config.update({"SECRET_KEY": KEY, "TESTING": True, "STATE_SESSION_URL": self.store})
         self.app.config.update(config)
         self.app.add_url_rule("/", "task", _run_task, methods=["GET", "POST"])
+        self.app.add_url_rule("/off", "off", session_access("off")(lambda: _run_task()))
         self.state = state or FlaskState(clock=self.clock)
         self.state.init_app(self.app)
         self.events: list[Event] = []
@@ -130,10 +132,11 @@ class Site:
         """A client that keeps cookies."""
         return self.app.test_client()
 
-    def visit(self, client: FlaskClient | str | None, task: Task, **request: t.Any) -> Visit:
+    def visit(self, client: FlaskClient | str | None, task: Task, path: str = "/", **request: t.Any) -> Visit:
         """Run a task inside a request.
 
         :param client: a browser, or the text of a `Cookie` header, or None for no cookie.
+        :param path: ``/``, or ``/off`` for a view that wants no session.
         """
         if not isinstance(client, FlaskClient):
             if client is not None:
@@ -141,7 +144,7 @@ class Site:
             client = self.app.test_client(use_cookies=False)
         done: list[t.Any] = []
         environ = {"tests.task": task, "tests.done": done.append}
-        response = client.get("/", environ_overrides=environ, **request)
+        response = client.get(path, environ_overrides=environ, **request)
         return Visit(response, done[0] if done else None)
 
     def sign_in(self, **items: t.Any) -> tuple[FlaskClient, str]:

@@ -9,7 +9,6 @@ import flask
 import pytest
 
 from flask_state import session
-from flask_state import session_access
 from tests.session.site import Site
 from tests.session.site import Visit
 
@@ -159,16 +158,11 @@ def test_s40_a_hook_that_looks_is_a_look(site: Site) -> None:
 
 
 def test_s40_a_view_without_a_session_does_not_vary(site: Site) -> None:
-    @site.app.get("/off")
-    @session_access("off")
-    def off() -> str:
-        return str(session.get("user"))
-
     browser, _ = site.sign_in(user="ann")
-    response = browser.get("/off")
-    assert response.text == "None"
-    assert "Vary" not in response.headers
-    assert "Set-Cookie" not in response.headers
+    visit = site.visit(browser, lambda: session.get("user"), "/off")
+    assert visit.value is None
+    assert "Vary" not in visit.response.headers
+    assert visit.cookie is None
 
 
 # S45

@@ -18,12 +18,16 @@ _CLEAN = b"clean"
 
 
 def this_boot() -> bytes:
-    """A name for the time since the machine was started; of this process where it has none."""
+    """A name for the time since the machine was started.
+
+    Where the system has none all boots have the same name: damage is then found by those who
+    stumble over it.
+    """
     try:
         with open(BOOT_ID, "rb") as file:
             return file.read().strip()
     except OSError:
-        return b"unknown to process %d" % os.getpid()
+        return b"unknown"
 
 
 def needs_check(folder: Folder) -> bool:

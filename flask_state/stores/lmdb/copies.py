@@ -27,7 +27,7 @@ now: t.Callable[[], float] = SystemClock.time
 
 
 class Copier:
-    """Makes a copy a minute after the first commit that is not in the one before.
+    """Makes a copy a minute after the one before, where there were commits since then.
 
     :param folder: where the copies are kept.
     :param copy: writes the data to a descriptor; returns False where it can't now.
@@ -51,7 +51,8 @@ class Copier:
             start(self._run, (_native("time", "sleep"),))
 
     def _run(self, sleep: t.Callable[[float], None]) -> None:
-        pause: float | None = EVERY
+        # At once, almost, where the last one is old: not every process lives for a minute.
+        pause: float | None = min(EVERY, max(_SOON * EVERY, self._made() + EVERY - now()))
         while pause is not None:
             sleep(pause)
             pause = self._step()

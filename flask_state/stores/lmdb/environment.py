@@ -74,9 +74,9 @@ class Environment:
         self._opener = 0
         """The thread that opens."""
         self._ready_to_fork = False
-        self._running: list[None] = []
-        """An entry per running transaction. Who begins one adds an entry, then looks at
-        `_opened`; who closes clears `_opened`, then waits for the entries. That needs no lock."""
+        self._running: dict[int, None] = {}
+        """The threads inside a transaction. Who begins one adds itself, then looks at `_opened`;
+        who closes clears `_opened`, then waits until nobody is left. That needs no lock."""
         self._unusable = ""
         """Why this process can't use the directory."""
         self._copier = Copier(self.folder, self._copy)
@@ -96,7 +96,8 @@ class Environment:
         attempts = _ATTEMPTS
         while True:
             failure: BaseException | None = None
-            self._running.append(None)
+            thread = get_ident()
+            self._running[thread] = None
             try:
                 opened = self._opened
                 if opened and monotonic() < opened.look_at and getpid() == opened.pid:
@@ -105,7 +106,7 @@ class Environment:
             except ERRORS as error:
                 failure = error
             finally:
-                self._running.pop()
+                self._running.pop(thread, None)
             attempts -= 1
             if opened and failure:
                 self._mend(operation, opened, failure, attempts)
@@ -136,9 +137,12 @@ class Environment:
             except GateTimeout as error:
                 raise StoreError(str(error), engine=ENGINE, operation=operation) from None
             failure: BaseException | None = None
-            self._running.append(None)
+            thread = get_ident()
+            self._running[thread] = None
             try:
-                if self._opened is opened and not (waited and self._is_replaced(opened)):
+                if waited and self._is_replaced(opened):
+                    opened.look_at = 0.0
+                elif self._opened is opened:
                     with opened.env.begin(write=True) as txn:
                         result = work(txn, *args)
                     if not self.durable:
@@ -147,9 +151,11 @@ class Environment:
             except ERRORS as error:
                 failure = error
             finally:
-                self._running.pop()
+                self._running.pop(thread, None)
                 gate.leave()
             attempts -= 1
+            if failure and is_full(failure):
+                raise NoRoom(explain(failure)) from failure
             if failure:
                 self._mend(operation, opened, failure, attempts)
 
@@ -181,16 +187,18 @@ class Environment:
         """Let it be opened again."""
         if self._ready_to_fork and self._opener != threading.get_ident():
             self._opening.release()
+        self._ready_to_fork = False
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's threads and, if it could not be closed, its environment."""
         self._opening = threading.Lock()
         self._opener = 0
-        self._running = []
+        self._running = {}
         self._copier = Copier(self.folder, self._copy)
         opened, self._opened = self._opened, None
         if opened is not None or not self._ready_to_fork:
             self._unusable = _INHERITED
+        self._ready_to_fork = False
         if opened is not None:
             opened.leave()
             _inherited.append(opened)
@@ -288,8 +296,6 @@ class Environment:
         if attempts > 0 and isinstance(failure, lmdb.MapResizedError):
             self._reopen(opened)
             return
-        if is_full(failure):
-            raise NoRoom(explain(failure)) from failure
         if is_suspect(failure):
             boot.mark_suspect(self.folder, str(failure))
             self._reopen(opened)
@@ -303,24 +309,30 @@ class Environment:
 
     def _check_readers(self, opened: Opened) -> None:
         """Free the places of readers that were killed."""
-        self._running.append(None)
+        thread = get_ident()
+        self._running[thread] = None
         try:
             if self._opened is opened:
                 opened.env.reader_check()
         finally:
-            self._running.pop()
+            self._running.pop(thread, None)
 
     def _copy(self, descriptor: int) -> bool:
         """Write all data, without unused pages, to a file. False where nothing is open."""
-        self._running.append(None)
+        thread = get_ident()
+        self._running[thread] = None
         try:
             opened = self._opened
             if opened is None or self._is_replaced(opened):
                 return False
             opened.env.copyfd(descriptor, compact=True)
             return True
+        except ERRORS as error:
+            if is_suspect(error):
+                boot.mark_suspect(self.folder, str(error))
+            raise
         finally:
-            self._running.pop()
+            self._running.pop(thread, None)
 
 
 _inherited: list[Opened] = []

@@ -45,7 +45,7 @@ def is_suspect(error: BaseException) -> bool:
 def explain(error: BaseException) -> str:
     """One sentence about an error of the driver, for people."""
     if is_full(error):
-        return f"the disk is full ({error})"
+        return f"the disk is full or fails ({error})"
     if is_suspect(error):
         return f"the data file looks damaged and is checked at its next use ({error})"
     if isinstance(error, lmdb.LockError):

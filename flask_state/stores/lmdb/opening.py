@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import typing as t
@@ -75,6 +76,8 @@ def open_folder(folder: Folder, durable: bool) -> Opened:
         presence = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
         if durable:
             _settle(env, folder, presence)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(folder.copy)  # it would be older every day
         else:
             boot.mark_in_use(folder)
         try_lock(presence, shared=True)

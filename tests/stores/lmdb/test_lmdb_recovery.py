@@ -245,10 +245,12 @@ def test_the_data_is_clean_when_the_last_process_left(path: pathlib.Path) -> Non
 
 def test_data_that_waits_for_the_disk_is_always_clean(path: pathlib.Path) -> None:
     written(path)
+    copied(path)
     in_use(path)
     store = LMDBSessionStore(path, durability="disk")
     create(store, a=b"1")
     assert (path / "boot").read_bytes() == b"clean"
+    assert not (path / "copy.mdb").exists()  # it would be older every day
     store.close()
 
 
