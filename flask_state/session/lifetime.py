@@ -43,10 +43,10 @@ class Lifetime:
 
         0 or less where today's limits end a session that was stored under longer ones.
         """
-        timeout = self.timeout(facts.timeout)
-        if now >= facts.touched + timeout * (1 + _SLACK):
-            return 0.0
+        timeout = facts.timeout if facts.timeout is not None else self._idle()
         life = timeout * (1 + _SLACK)
+        if now >= facts.touched + life:
+            return 0.0
         if self._absolute is None:
             return life if now + life - facts.expires >= timeout * _SLACK else None
         left = facts.created + self._absolute - now

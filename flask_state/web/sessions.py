@@ -67,7 +67,9 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         if self._origin:
             if self._taken_over is not None and self._taken_over.text == self._origin:
                 return self._taken_over.permanent
-            return any(each.permanent for each in presented if each.text == self._origin)
+            for each in presented:
+                if each.permanent and each.text == self._origin:
+                    return True
         return False
 
     @permanent.setter

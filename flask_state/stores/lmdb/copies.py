@@ -23,6 +23,9 @@ logger: logging.Logger = logging.getLogger("flask_state.stores.lmdb")
 EVERY: float = 60.0
 """Seconds between two copies, while there are commits."""
 
+_SOON = 1 / 30
+"""The part of that after which a process makes its first copy at the earliest."""
+
 now: t.Callable[[], float] = SystemClock.time
 
 

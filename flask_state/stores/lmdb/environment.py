@@ -9,6 +9,7 @@ to work: nothing can stop a fork that has begun.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import threading
@@ -55,6 +56,7 @@ Ts = t.TypeVarTuple("Ts")
 
 monotonic: t.Callable[[], float] = SystemClock.monotonic
 getpid: t.Callable[[], int] = os.getpid
+get_ident: t.Callable[[], int] = _thread.get_ident
 
 
 class Environment:
