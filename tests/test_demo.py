@@ -79,7 +79,8 @@ def test_the_page_says_where_it_is_kept_and_loads_nothing_from_elsewhere(
     assert f"lmdb://{tmp_path}/state" in response.text
     assert "default-src 'self'" in response.headers["Content-Security-Policy"]
     assert "http://" not in response.text
-    assert client.get("/static/demo.css").status_code == 200
+    with client.get("/static/demo.css") as style:
+        assert style.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/notes", "/notes/0/remove", "/sign-out"])
