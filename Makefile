@@ -1,4 +1,4 @@
-# make demo     the demo shop on http://127.0.0.1:5000 (PORT=8000 for another port)
+# make demo     the demo on http://127.0.0.1:5000 (PORT=8000 for another port)
 # make test     everything that must hold: lint, types, docs, tests on each Python there is
 # make bench    the table of speeds
 # make format   put the code in shape

@@ -192,8 +192,8 @@ def forged(
 
 def opens(value: bytes, valid: str) -> bool:
     """Whether a value holds the valid id: browsers may quote it, and it may be permanent."""
-    parts = b"session=".join([b"", value]).split(b";")
-    values = [part.strip().partition(b"=")[2].strip(b'"') for part in parts]
+    pairs = (b"session=" + value).split(b";")
+    values = [pair.strip().partition(b"=")[2].strip(b'"') for pair in pairs]
     return valid.encode() in [value.removesuffix(b".p") for value in values]
 
 
