@@ -32,6 +32,8 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
     item, and values are decoded as they are read. Changes are noticed, inside values too.
     """
 
+    __slots__ = ("_manager",)
+
     _manager: SessionManager
 
     # Reading

@@ -42,9 +42,15 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
     response; see `SessionData` for what it does beyond a dict.
     """
 
-    _cookies: cabc.Sequence[Presented] | None = None
-    _outlives: bool | None = None
-    _taken_over: Foreign | None = None
+    __slots__ = (
+        "_app",
+        "_app_state",
+        "_cookies",
+        "_outlives",
+        "_request",
+        "_started",
+        "_taken_over",
+    )
 
     def __init__(self, app: flask.Flask, state: AppState, request: flask.Request | None) -> None:
         super().__init__()
@@ -52,6 +58,9 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         self._app = app
         self._app_state = state
         self._request = request
+        self._cookies: cabc.Sequence[Presented] | None = None
+        self._outlives: bool | None = None
+        self._taken_over: Foreign | None = None
         self._started = state.clock.monotonic()
 
     @property

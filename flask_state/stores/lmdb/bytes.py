@@ -110,7 +110,7 @@ def _put(
     now: float,
     quota: Quota,
 ) -> int | None:
-    _drop(txn, now, _PAID, but=key)
+    _drop(txn, now, _PAID)
     before = _find(txn, key)
     lives = before is not None and before.expires > now
     if if_version is MISSING:
@@ -142,7 +142,7 @@ def _delete(txn: records.Transaction, key: bytes, if_version: int | Any_, now: f
     return lives
 
 
-def _drop(txn: records.Transaction, now: float, limit: int, *, but: bytes | None = None) -> int:
+def _drop(txn: records.Transaction, now: float, limit: int) -> int:
     """Remove up to `limit` expired entries; return how many were due."""
     end = layout.time_key(layout.BYTES_DUE, now, b"\xff")
     entries: list[bytes] = []
@@ -153,8 +153,6 @@ def _drop(txn: records.Transaction, now: float, limit: int, *, but: bytes | None
     for entry in entries:
         expires, name = layout.time_in(entry)
         key = layout.BYTES + name
-        if key == but:
-            continue
         kept = _find(txn, key)
         if kept is not None and kept.expires == expires:
             txn.delete(key)

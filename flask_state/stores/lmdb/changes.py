@@ -7,7 +7,6 @@ import math
 import typing as t
 import zlib
 
-from ...core.tokens import random_bytes
 from .. import rules
 from ..base import CONFLICT
 from ..base import EXISTS
@@ -15,62 +14,33 @@ from ..base import GONE
 from ..base import Change
 from ..base import Committed
 from ..base import DamagedRecord
-from ..base import Edit
 from ..base import Facts
 from ..base import Item
 from . import layout
 from . import records
+from .edits import PreparedEdit
 from .quota import Quota
 
 _RECORD_OVERHEAD = 400
 """About what a record takes in the file beside its items: facts, entries, unused halves."""
 _ITEM_OVERHEAD = 60
+_TAIL = layout.TAIL
+_unpack = layout.TRAILER.unpack_from
 
 
-class PreparedEdit(t.NamedTuple):
-    """An edit with everything that can be made of it before the file is locked."""
+class _Found(t.NamedTuple):
+    """What a change finds in the record."""
 
-    edit: Edit
-    key: bytes
-    body: bytes
-    flags: int
-    checksum: int
-    """Over key and body; what follows depends on what is stored."""
-    chunks: list[tuple[bytes, bytes]]
-
-    def frame(self, version: int, position: int) -> bytes:
-        """The bytes of the item."""
-        trailer = layout.TRAILER.pack(version, position, self.flags)
-        checksum = zlib.crc32(trailer, self.checksum)
-        return b"".join((self.body, trailer, checksum.to_bytes(4, "little")))
-
-
-def prepare(locator: str, change: Change) -> dict[str, PreparedEdit]:
-    """Make the keys and bytes of a change's items."""
-    prefix = layout.head_key(locator) + b"."
-    return {name: _prepare(prefix, name, edit) for name, edit in change.items.items()}
-
-
-def _prepare(prefix: bytes, name: str, edit: Edit) -> PreparedEdit:
-    key, fits = layout.named_key(prefix, name)
-    body = edit.value
-    if body is None:
-        return PreparedEdit(edit, key, b"", 0, 0, [])
-    flags = 0
-    chunks = []
-    if len(body) > layout.MAX_WHOLE:
-        flags |= layout.CHUNKED
-        ident = random_bytes(8)
-        start = layout.chunk_prefix(prefix[1:-1]) + ident
-        for number, at in enumerate(range(0, len(body), layout.CHUNK_BYTES)):
-            chunk = start + number.to_bytes(4, "big")
-            part = body[at : at + layout.CHUNK_BYTES]
-            chunks.append((chunk, layout.frame(chunk, part)))
-        body = layout.pack_chunks(ident, len(body))
-    if not fits:
-        flags |= layout.LONG_NAME
-        body = layout.join_name(body, name)
-    return PreparedEdit(edit, key, body, flags, zlib.crc32(body, zlib.crc32(key)), chunks)
+    items: dict[str, Item | None]
+    """The edited items that are there, None where damaged. The value of one in parts is only
+    read where it decides a conflict."""
+    parts: list[bytes]
+    """What the keys of the parts of their values start with."""
+    lost: list[str]
+    """Items with which the change conflicts."""
+    item_count: int
+    size: int
+    """Number and bytes of all items after the change."""
 
 
 def apply(
@@ -98,10 +68,23 @@ def apply(
         if change.create or not change.end:
             return Committed(EXISTS if change.create else GONE)
         head = _blank_head(txn, key, now)
-    refused = rules.refusal(head.facts if head is not None else None, change, fence, now)
+    before = head.facts if head is not None else None
+    refused = rules.refusal(before, change, fence, now)
     if refused is not None:
         return Committed(refused)
-    return _Applied(txn, key, head, change, prepared).commit(now, quota)
+    found = _look(txn, key, head, change, prepared)
+    lost = tuple(found.lost)
+    if lost and change.strict:
+        return Committed(CONFLICT, lost)
+    after = rules.advance(before, change, now, size=found.size, empty=not found.item_count)
+    if after.end is None:
+        quota.admit(txn, _growth(head, found))
+    if prepared or change.clear is not None:
+        _write_items(txn, key, change, prepared, found, after.version)
+    due = _schedule(txn, key, head, after)
+    _settle_owner(txn, key, before, after)
+    txn.put(key, layout.pack_head(key, after, found.item_count, due))
+    return Committed(None, lost, after)
 
 
 def _blank_head(txn: records.Transaction, key: bytes, now: float) -> layout.Head:
@@ -110,130 +93,118 @@ def _blank_head(txn: records.Transaction, key: bytes, now: float) -> layout.Head
     return layout.Head(facts, sum(1 for _ in records.scan(txn, key + b".")), math.inf)
 
 
-class _Applied:
-    """A change that was not refused, over what is stored."""
+def _look(
+    txn: records.Transaction,
+    key: bytes,
+    head: layout.Head | None,
+    change: Change,
+    prepared: dict[str, PreparedEdit],
+) -> _Found:
+    items: dict[str, Item | None] = {}
+    parts: list[bytes] = []
+    lost = []
+    count, size = (head.item_count, head.facts.size) if head is not None else (0, 0)
+    added = added_size = 0
+    for name, each in prepared.items():
+        framed = txn.get(each.key) if head is not None else None
+        item = None
+        if framed is not None:
+            item, length = _examine(txn, each, framed, parts)
+            items[name] = item
+            count -= 1
+            size -= len(name) + length
+        edit = each.edit
+        if (framed is None or item is not None) and rules.conflicts(edit, item):
+            lost.append(name)
+        if edit.value is not None:
+            added += 1
+            added_size += rules.weight(name, edit.value)
+    if change.clear is not None:
+        count = size = 0
+        newer = records.newer_items(txn, key, change.clear)
+        lost += [name for name in newer if name not in prepared]
+    return _Found(items, parts, lost, count + added, max(0, size) + added_size)
 
-    def __init__(
-        self,
-        txn: records.Transaction,
-        key: bytes,
-        head: layout.Head | None,
-        change: Change,
-        prepared: dict[str, PreparedEdit],
-    ) -> None:
-        self.txn = txn
-        self.key = key
-        self.head = head
-        self.change = change
-        self.prepared = prepared
-        self.lost: list[str] = []
-        self.stored: dict[str, layout.Stored | None] = {}
-        """What is there of the edited items; None where it is damaged."""
-        self.kept = head.item_count if head is not None else 0
-        self.size = head.facts.size if head is not None else 0
-        if head is not None:
-            self._look()
-        if change.clear is not None:
-            self.kept = self.size = 0
-            newer = records.newer_items(txn, key, change.clear)
-            self.lost += [name for name in newer if name not in prepared]
 
-    def _look(self) -> None:
-        """Find what is stored of the edited items, and what is left of the record without."""
-        for name, each in self.prepared.items():
-            value = self.txn.get(each.key)
-            if value is None:
-                item = None
-            else:
-                item, length = self._examine(name, each, value)
-                self.kept -= 1
-                self.size = max(0, self.size - len(name) - length)
-            if rules.conflicts(each.edit, item):
-                self.lost.append(name)
+def _examine(
+    txn: records.Transaction, each: PreparedEdit, framed: bytes, parts: list[bytes]
+) -> tuple[Item | None, int]:
+    """An edited item as it is stored, and the length of its value; None where it is damaged."""
+    if zlib.crc32(framed, zlib.crc32(each.key)) != layout.VALID:
+        return None, max(0, len(framed) - _TAIL)
+    version, position, flags = _unpack(framed, len(framed) - _TAIL)
+    if not flags:
+        return layout.new(Item, (framed[:-_TAIL], version, position)), len(framed) - _TAIL
+    stored = layout.read_stored(each.key, framed)
+    prefix = records.parts_prefix(each.key, stored)
+    if prefix is None:
+        value = records.value_of(txn, each.key, stored)
+        return Item(value, version, position), len(value)
+    parts.append(prefix)
+    value = b""
+    if version > each.edit.seen:
+        with contextlib.suppress(DamagedRecord):
+            value = records.value_of(txn, each.key, stored)
+    return Item(value, version, position), records.length_of(stored)
 
-    def _examine(self, name: str, each: PreparedEdit, value: bytes) -> tuple[Item, int]:
-        """An item for comparison, its bytes only where they are newer than seen; its length.
 
-        A damaged one is older than everything and conflicts with nothing.
-        """
-        try:
-            stored = layout.read_stored(each.key, value)
-        except DamagedRecord:
-            self.stored[name] = None
-            return Item(b"", 0, 0), max(0, len(value) - layout.TAIL)
-        self.stored[name] = stored
-        kept = b""
-        if stored.version > each.edit.seen:
-            with contextlib.suppress(DamagedRecord):
-                kept = records.value_of(self.txn, each.key, stored)
-        return Item(kept, stored.version, stored.position), records.length_of(stored)
+def _growth(head: layout.Head | None, found: _Found) -> int:
+    if head is None:
+        return _RECORD_OVERHEAD + _ITEM_OVERHEAD * found.item_count + found.size
+    return found.size - head.facts.size + _ITEM_OVERHEAD * (found.item_count - head.item_count)
 
-    def commit(self, now: float, quota: Quota) -> Committed:
-        lost = tuple(self.lost)
-        change, before = self.change, self.head
-        if lost and change.strict:
-            return Committed(CONFLICT, lost)
-        count, size = self.kept, self.size
-        for name, each in self.prepared.items():
-            if each.edit.value is not None:
-                count += 1
-                size += rules.weight(name, each.edit.value)
-        facts = before.facts if before is not None else None
-        after = rules.advance(facts, change, now, size=size, empty=not count)
-        if after.end is None:
-            quota.admit(self.txn, self._growth(count, size))
-        self._write_items(after.version)
-        due = self._schedule(after)
-        self._settle_owner(after)
-        head = layout.Head(after, count, due)
-        if head != before:
-            self.txn.put(self.key, layout.pack_head(self.key, head))
-        return Committed(None, lost, after)
 
-    def _growth(self, count: int, size: int) -> int:
-        if self.head is None:
-            return _RECORD_OVERHEAD + _ITEM_OVERHEAD * count + size
-        before = self.head
-        return size - before.facts.size + _ITEM_OVERHEAD * (count - before.item_count)
+def _write_items(
+    txn: records.Transaction,
+    key: bytes,
+    change: Change,
+    prepared: dict[str, PreparedEdit],
+    found: _Found,
+    version: int,
+) -> None:
+    """Write and remove items; each key once, for LMDB counts a second time wrong."""
+    stored = found.items
+    if change.clear is not None:
+        written = {each.key for each in prepared.values() if each.edit.value is not None}
+        records.remove_items(txn, key, written)
+        stored = {}
+    for prefix in found.parts:
+        records.remove_all(txn, prefix)
+    for index, (name, each) in enumerate(prepared.items()):
+        edit = each.edit
+        if edit.value is None:
+            if name in stored:
+                txn.delete(each.key)
+            continue
+        item = stored.get(name)
+        keeps_place = item is not None and not edit.append
+        place = item.position if item and keeps_place else rules.position(version, index)
+        txn.put(each.key, each.frame(version, place))
+        for chunk, part in each.chunks:
+            txn.put(chunk, part)
 
-    def _write_items(self, version: int) -> None:
-        clears = self.change.clear is not None
-        if clears:
-            kept = {e.key for e in self.prepared.values() if e.edit.value is not None}
-            records.remove_items(self.txn, self.key, kept)
-        for index, (name, each) in enumerate(self.prepared.items()):
-            place = rules.position(version, index)
-            if name in self.stored and not clears:
-                stored = self.stored[name]
-                if stored is not None:
-                    records.remove_chunks(self.txn, each.key, stored)
-                    place = place if each.edit.append else stored.position
-                if each.edit.value is None:
-                    self.txn.delete(each.key)
-            if each.edit.value is not None:
-                self.txn.put(each.key, each.frame(version, place))
-                for chunk, part in each.chunks:
-                    self.txn.put(chunk, part)
 
-    def _schedule(self, after: Facts) -> float:
-        """Keep the record's entry among those that are due at or before the time it expires."""
-        due = self.head.due if self.head is not None else None
-        if due is not None and due <= after.expires:
-            return due
-        locator = self.key[1:]
-        if due is not None:
-            self.txn.delete(layout.time_key(layout.DUE, due, locator))
-        entry = layout.time_key(layout.DUE, after.expires, locator)
-        self.txn.put(entry, layout.frame(entry, b""))
-        return after.expires
+def _schedule(
+    txn: records.Transaction, key: bytes, head: layout.Head | None, after: Facts
+) -> float:
+    """Keep the record's entry among those that are due at or before the time it expires."""
+    if head is not None:
+        if head.due <= after.expires:
+            return head.due
+        txn.delete(layout.time_key(layout.DUE, head.due, key[1:]))
+    entry = layout.time_key(layout.DUE, after.expires, key[1:])
+    txn.put(entry, layout.frame(entry, b""))
+    return after.expires
 
-    def _settle_owner(self, after: Facts) -> None:
-        before = self.head.facts.owner if self.head is not None else None
-        owner = after.owner if after.end is None else None
-        if before == owner:
-            return
-        if before is not None:
-            self.txn.delete(layout.owner_prefix(before) + self.key[1:])
-        if owner is not None:
-            entry = layout.owner_prefix(owner) + self.key[1:]
-            self.txn.put(entry, layout.frame(entry, b""))
+
+def _settle_owner(txn: records.Transaction, key: bytes, before: Facts | None, after: Facts) -> None:
+    """Keep the record among those of its owner, while it lives."""
+    old = before.owner if before is not None else None
+    owner = after.owner if after.end is None else None
+    if old == owner:
+        return
+    if old is not None:
+        txn.delete(layout.owner_prefix(old) + key[1:])
+    if owner is not None:
+        entry = layout.owner_prefix(owner) + key[1:]
+        txn.put(entry, layout.frame(entry, b""))

@@ -143,7 +143,7 @@ def _claim_one(
 
 def _put(txn: records.Transaction, key: bytes, entry: bytes, head: layout.Head) -> None:
     _move(txn, entry, head.due)
-    txn.put(key, layout.pack_head(key, head))
+    txn.put(key, layout.pack_head(key, *head))
 
 
 def _move(txn: records.Transaction, entry: bytes, when: float) -> None:

@@ -56,6 +56,7 @@ new: t.Final = tuple.__new__
 
 _FORMAT = 1
 """Of a head. Another one is of a version of flask_state that this one can't read."""
+_FORMAT_BYTE = bytes([_FORMAT])
 _HASH_BYTES = 32
 _LENGTH = struct.Struct("<I")
 _TIME = struct.Struct(">d")
@@ -147,10 +148,9 @@ def unframe(key: bytes, value: bytes) -> bytes:
     return value[:-4]
 
 
-def pack_head(key: bytes, head: Head) -> bytes:
+def pack_head(key: bytes, facts: Facts, item_count: int, due: float) -> bytes:
     """A head as it is kept: format, then count, due and the facts as an array."""
-    fields = ormsgpack.packb((head.item_count, head.due, *head.facts))
-    return frame(key, b"%c%b" % (_FORMAT, fields))
+    return frame(key, _FORMAT_BYTE + ormsgpack.packb((item_count, due, *facts)))
 
 
 def read_head(key: bytes, value: bytes) -> Head:

@@ -160,14 +160,11 @@ def value_of(txn: Transaction, key: bytes, stored: layout.Stored) -> bytes:
 
     :raise DamagedRecord: a part is missing or can't be read.
     """
-    body = stored.body
-    if stored.flags & layout.LONG_NAME:
-        _, body = layout.split_name(stored)
-    if not stored.flags & layout.CHUNKED:
-        return body
-    ident, length = layout.read_chunks(body)
-    prefix = layout.chunk_prefix(key[1:_KEY_LENGTH]) + ident
-    whole = b"".join(layout.unframe(at, part) for at, part in scan(txn, prefix))
+    prefix = parts_prefix(key, stored)
+    if prefix is None:
+        return _body(stored)
+    whole = b"".join([layout.unframe(at, part) for at, part in scan(txn, prefix)])
+    length = length_of(stored)
     if len(whole) != length:
         raise DamagedRecord(f"{len(whole)} of {length} bytes of an item are there")
     return whole
@@ -175,10 +172,13 @@ def value_of(txn: Transaction, key: bytes, stored: layout.Stored) -> bytes:
 
 def length_of(stored: layout.Stored) -> int:
     """How long the value of an item is, without reading its parts."""
-    body = stored.body
-    if stored.flags & layout.LONG_NAME:
-        _, body = layout.split_name(stored)
+    body = _body(stored)
     return layout.read_chunks(body)[1] if stored.flags & layout.CHUNKED else len(body)
+
+
+def _body(stored: layout.Stored) -> bytes:
+    """What is kept of a value where the item is, without the name."""
+    return layout.split_name(stored)[1] if stored.flags & layout.LONG_NAME else stored.body
 
 
 def scan(txn: Transaction, prefix: bytes) -> cabc.Iterator[tuple[bytes, bytes]]:
@@ -222,16 +222,17 @@ def remove(txn: Transaction, key: bytes, head: layout.Head | None) -> None:
     txn.delete(key)
 
 
-def remove_chunks(txn: Transaction, key: bytes, stored: layout.Stored) -> None:
-    """Remove the parts of an item's value, if it has any."""
+def parts_prefix(key: bytes, stored: layout.Stored) -> bytes | None:
+    """What the keys of the parts of an item's value start with; None where it has none."""
     if not stored.flags & layout.CHUNKED:
-        return
-    body = stored.body
-    if stored.flags & layout.LONG_NAME:
-        _, body = layout.split_name(stored)
-    prefix = layout.chunk_prefix(key[1:_KEY_LENGTH]) + layout.read_chunks(body)[0]
-    for each in [at for at, _ in scan(txn, prefix)]:
-        txn.delete(each)
+        return None
+    return layout.chunk_prefix(key[1:_KEY_LENGTH]) + layout.read_chunks(_body(stored))[0]
+
+
+def remove_all(txn: Transaction, prefix: bytes) -> None:
+    """Remove everything that starts with a prefix."""
+    for key in [key for key, _ in scan(txn, prefix)]:
+        txn.delete(key)
 
 
 def _name(key: bytes, value: bytes) -> str:

@@ -15,6 +15,7 @@ from ..base import Ended
 from ..base import Found
 from ..base import Loaded
 from . import changes
+from . import edits
 from . import expiry
 from . import records
 from .failures import ENGINE
@@ -75,7 +76,7 @@ class LMDBSessionStore:
 
     def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
         now = self._clock.time()
-        prepared = changes.prepare(locator, change)
+        prepared = edits.prepare(locator, change)
         return self._access.write_with_room(
             "commit",
             lambda txn: expiry.drop(txn, now),

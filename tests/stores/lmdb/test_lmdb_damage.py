@@ -23,6 +23,8 @@ from flask_state.testing.items import PROOF
 from flask_state.testing.items import create
 from flask_state.testing.items import values
 
+from .consistent import assert_consistent
+
 LONG = "long" * 200
 LARGE = bytes(range(256)) * 1000
 
@@ -97,6 +99,33 @@ def test_a_damaged_or_missing_part_of_a_large_value_is_told(store: LMDBSessionSt
     store._access.write("test", lambda txn: txn.delete(second))
     with pytest.raises(DamagedRecord):
         values(store, locator)
+
+
+@pytest.mark.parametrize("name", ["a", LONG])
+def test_no_part_of_a_large_value_outlives_it(store: LMDBSessionStore, name: str) -> None:
+    locator = create(store, 1000, **{name: LARGE, "other": LARGE})
+    parts = len(keys(store, layout.CHUNK)) // 2
+    for value, left in ((LARGE[1:], 2), (b"small", 1), (LARGE, 2), (None, 1)):
+        store.commit(locator, Change(items={name: Edit(value, 99, True)}), 1)
+        assert len(keys(store, layout.CHUNK)) == left * parts
+    assert values(store, locator) == {"other": LARGE}
+    store.commit(locator, Change(clear=99, items={name: Edit(LARGE, 99)}), 1)
+    assert len(keys(store, layout.CHUNK)) == parts
+    store.commit(locator, Change(end=ABANDONED), 1)
+    store.forget(locator)
+    assert keys(store, layout.CHUNK) == []
+
+
+def test_a_large_value_conflicts_by_its_bytes(store: LMDBSessionStore) -> None:
+    """Two requests that set the same one agree."""
+    for name in ("a", LONG):
+        locator = create(store, 1000, **{name: LARGE})
+        for value, lost in ((LARGE[1:], ()), (LARGE[1:], ()), (LARGE[2:], (name,))):
+            done = store.commit(locator, Change(items={name: Edit(value, 1, True)}), 1)
+            assert done.conflicts == lost
+        facts = done.facts
+        assert facts is not None
+        assert facts.size == len(name) + len(LARGE) - 2
 
 
 def test_a_value_under_the_key_of_another_is_damaged(store: LMDBSessionStore) -> None:
@@ -254,5 +283,6 @@ def test_the_file_is_sound_after_all_kinds_of_changes(
     clock.advance(100)
     assert len(store.claim(10, 60)) == 4
     store.forget(locators[2])
+    assert_consistent(store)
     store.close()
     assert verify.inspect(str(tmp_path / "state" / "data.mdb")).sound

@@ -17,7 +17,7 @@ from gevent import monkey; monkey.patch_all()
 import gevent, json, os, sys, time
 from flask_state.errors import StoreError
 from flask_state.stores.base import Change, Edit
-from flask_state.stores.lmdb import copies, verify
+from flask_state.stores.lmdb import copies, environment, verify
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
 path = sys.argv[1]
 store = LMDBSessionStore(path, gate_timeout=0.5)
@@ -99,6 +99,7 @@ def test_greenlets_that_commit_at_once_lose_nothing(tmp_path: pathlib.Path) -> N
 
 CHECKED = """
 copies.EVERY = 0.2
+environment.FORK_WAIT = 1e6  # nothing waits for what the forking greenlet itself holds
 create("a" * 10, n=b"0")
 store.close()
 open(os.path.join(path, "boot"), "w").write("of another boot")

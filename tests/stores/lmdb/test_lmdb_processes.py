@@ -25,6 +25,7 @@ from flask_state.testing.items import PROOF
 from flask_state.testing.items import create
 from flask_state.testing.items import values
 
+from .consistent import assert_consistent
 from .forked import Numbers
 from .forked import fork
 from .forked import kill
@@ -244,6 +245,7 @@ def test_killed_writers_lose_nothing_they_acknowledged(
         kill(pid)
         numbers.close()
     create(store, after=b"1")
+    assert_consistent(store)
     store.close()
     assert verify.inspect(str(path / "data.mdb")).sound
 

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import typing as t
 
 import lmdb
@@ -18,9 +19,12 @@ from flask_state.stores.base import Change
 from flask_state.stores.base import DamagedRecord
 from flask_state.stores.base import Edit
 from flask_state.stores.lmdb import boot
+from flask_state.stores.lmdb import gate as gates
 from flask_state.stores.lmdb import layout
+from flask_state.stores.lmdb import locks
 from flask_state.stores.lmdb import recovery
 from flask_state.stores.lmdb import verify
+from flask_state.stores.lmdb.gate import Gate
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
 from flask_state.testing.items import create
 from flask_state.testing.items import values
@@ -369,8 +373,47 @@ def test_an_error_of_the_engine_has_the_data_checked(
     store.close()
 
 
-@here
-def test_other_processes_move_to_what_replaces_damaged_data(path: pathlib.Path) -> None:
+def replaced(store: LMDBSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the data found damaged and set aside, and open what takes its place."""
+    folder = store._access.join().folder
+    store.close()
+    pathlib.Path(folder.suspect).touch()
+
+    def inspect(at: str) -> verify.Findings:
+        return verify.Findings(["as if"], 0) if at == folder.data else verify.inspect(at)
+
+    monkeypatch.setattr(verify, "inspect_apart", inspect)
+    store.count()
+    monkeypatch.undo()
+
+
+def test_a_process_that_rested_writes_to_what_replaced_the_data(
+    path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had looked at the directory just before, and is given time to look again."""
+    store = LMDBSessionStore(path)
+    ready, go = Numbers(), Numbers()
+
+    def work() -> None:
+        store.note("who", b"child")
+        ready.tell(1)
+        go.hear()
+        store.note("who", b"child again")
+
+    pid = fork(work)
+    ready.hear()
+    replaced(store, monkeypatch)
+    go.tell(1)
+    assert status_of(pid) == 0
+    assert store.note("who", b"parent") == b"child again"
+    store.close()
+    ready.close()
+    go.close()
+
+
+def test_other_processes_move_to_what_replaces_damaged_data(
+    path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A child writes all the time. Nothing it wrote after the exchange is lost."""
     store = LMDBSessionStore(path)
     locator = create(store, n=b"0")
@@ -393,17 +436,7 @@ def test_other_processes_move_to_what_replaces_damaged_data(path: pathlib.Path) 
     pid = fork(work)
     numbers.hear()
     store.count()
-    (path / "suspect").touch()
-    folder = store._access.join().folder
-    store.close()
-    real = verify.inspect_apart
-    verify.inspect_apart = lambda at: (  # type: ignore[assignment]
-        verify.Findings(["as if"], 0) if at == folder.data else real(at)
-    )
-    try:
-        store.count()
-    finally:
-        verify.inspect_apart = real
+    replaced(store, monkeypatch)
     for _ in range(30):
         last = numbers.hear()
     stop.tell(1)
@@ -413,6 +446,38 @@ def test_other_processes_move_to_what_replaces_damaged_data(path: pathlib.Path) 
     assert aside(path) == ["state.damaged-1"]
     assert values(store, locator) == {"n": b"%d" % last}
     store.close()
+
+
+def test_a_writer_that_waited_looks_where_it_writes(
+    path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever held the gate may have replaced the data, so the second's pause doesn't count."""
+    waiting = threading.Event()
+
+    def pauses(timeout: float) -> t.Iterator[None]:
+        waiting.set()
+        return locks.pauses(timeout)
+
+    monkeypatch.setattr(gates, "pauses", pauses)
+    store = LMDBSessionStore(path)
+    store.count()
+    opened = store._access.join()._opened
+    assert opened is not None
+    opened.look_at = float("inf")
+    other = Gate(str(path / "gate"))
+    other.enter(1)
+    thread = threading.Thread(target=store.note, args=("who", b"waited"))
+    thread.start()
+    waiting.wait()
+    path.rename(path.parent / "elsewhere")
+    other.leave()
+    thread.join()
+    other.close()
+    assert store.note("who", b"") == b"waited"
+    store.close()
+    moved = LMDBSessionStore(path.parent / "elsewhere")
+    assert moved.note("who", b"") is None
+    moved.close()
 
 
 def test_a_check_that_was_killed_is_not_a_finding(

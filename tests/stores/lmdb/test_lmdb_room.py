@@ -75,7 +75,7 @@ def test_what_ended_or_expired_makes_room(store: LMDBSessionStore, clock: FakeCl
     ended = fill(store, 100)
     for locator in ended[:20]:
         store.commit(locator, Change(end=ABANDONED), 1)
-    for _ in range(20):
+    for _ in range(15):
         create(store, 100, a=b"x" * 3000)
     clock.advance(100)
     assert len(fill(store)) > 60
