@@ -111,6 +111,25 @@ def test_s17_the_cookie_is_deleted_with_the_attributes_it_was_set_with(
     site.close()
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        lambda: (session.abandon(), session.commit()),
+        lambda: (session.clear(), session.commit()),
+        lambda: (session.abandon(), session.reload(), session.commit()),
+        lambda: (session.abandon(), session.reload()),
+        lambda: (session.abandon(), session.get("user"), session.commit(), session.get("user")),
+    ],
+    ids=["abandon", "clear", "reload and commit", "reload", "read"],
+)
+def test_s17_the_cookie_is_deleted_though_the_request_commits_by_itself(
+    site: Site, task: cabc.Callable[[], t.Any]
+) -> None:
+    visit = site.visit(f"session={signed_in(site)}", task)
+    assert visit.cookie == ""
+    assert count(site) == 0
+
+
 def test_s17_it_is_over_in_the_store_though_the_request_fails_later(site: Site) -> None:
     id = signed_in(site)
     site.app.config["PROPAGATE_EXCEPTIONS"] = False
