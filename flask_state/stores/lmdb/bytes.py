@@ -55,8 +55,8 @@ class LMDBByteStore:
         gate_timeout: float = DEFAULT_GATE_TIMEOUT,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._quota = Quota(max_bytes)
         self._access = Access(path, durability, gate_timeout)
+        self._quota = Quota(max_bytes, self._access.reserved)
 
     def get(self, key: str) -> tuple[bytes, int] | None:
         kept = self._access.read("get", _find, layout.BYTES + key.encode())

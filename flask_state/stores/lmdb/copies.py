@@ -6,6 +6,7 @@ between. A copy is written beside it, synced, and only then takes the place of t
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -82,22 +83,40 @@ class Copier:
 
     def _make(self, begun: float) -> bool:
         """Make a copy unless somebody else does; False if there is nothing to copy."""
+        if self._folder.identity() is None:
+            return False
+        self._check_disk()
         new = self._folder.new_copy
         descriptor = open_side_file(new)
         try:
             if not try_lock(descriptor) or not os.path.samestat(os.fstat(descriptor), os.stat(new)):
                 return True
-            os.ftruncate(descriptor, 0)
-            if not self._copy(descriptor):
-                os.unlink(new)
-                return False
-            os.fsync(descriptor)
-            os.utime(descriptor, (begun, begun))
-            os.rename(new, self._folder.copy)
-            self._folder.sync()
+            made = False
+            try:
+                made = self._write(descriptor, begun)
+            finally:
+                if not made:
+                    os.unlink(new)
         finally:
             os.close(descriptor)
+        return made
+
+    def _write(self, descriptor: int, begun: float) -> bool:
+        """Fill the new copy, have it on the disk, and only then put it in the place of the old."""
+        os.ftruncate(descriptor, 0)
+        if not self._copy(descriptor):
+            return False
+        os.fsync(descriptor)
+        os.utime(descriptor, (begun, begun))
+        os.rename(self._folder.new_copy, self._folder.copy)
+        self._folder.sync()
         return True
+
+    def _check_disk(self) -> None:
+        """A copy must not take the room that commits need."""
+        disk = os.statvfs(self._folder.path)
+        if disk.f_bavail * disk.f_frsize < 2 * self._folder.size():
+            raise OSError(errno.ENOSPC, "twice the size of the data is not free on its disk")
 
     def _made(self) -> float:
         """When the latest copy was begun."""

@@ -70,6 +70,8 @@ class Environment:
         self.durable = False
         """Every commit waits for the disk. Set by the first user."""
         self.users = 0
+        self.reserved = 0
+        """Bytes of address space that were granted when it was opened."""
         self._opened: Opened | None = None
         self._opening = threading.Lock()
         """Held while the environment is opened or closed."""
@@ -229,7 +231,9 @@ class Environment:
             if opened and self._opened is opened:
                 self._shut(_CLOSE_WAIT)
             if self._opened is None:
-                self._opened = self._open()
+                opened = self._open()
+                self.reserved = opened.env.info()["map_size"]
+                self._opened = opened
             return self._opened
         finally:
             self._opener = 0

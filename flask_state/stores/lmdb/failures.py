@@ -44,6 +44,8 @@ def is_suspect(error: BaseException) -> bool:
 
 def explain(error: BaseException) -> str:
     """One sentence about an error of the driver, for people."""
+    if isinstance(error, lmdb.MapFullError):
+        return f"the address space granted to this process is full ({error})"
     if is_full(error):
         return f"the disk is full or fails ({error})"
     if is_suspect(error):

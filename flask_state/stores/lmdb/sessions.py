@@ -63,8 +63,8 @@ class LMDBSessionStore:
         gate_timeout: float = DEFAULT_GATE_TIMEOUT,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._quota = Quota(max_bytes)
         self._access = Access(path, durability, gate_timeout)
+        self._quota = Quota(max_bytes, self._access.reserved)
 
     def load(
         self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None

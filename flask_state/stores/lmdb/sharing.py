@@ -78,6 +78,10 @@ class Access:
         if leave is not None:
             leave()
 
+    def reserved(self) -> int:
+        """Bytes of address space the environment was granted; what isn't open has none."""
+        return self.environment.reserved if self.environment is not None else 0
+
     def read(
         self,
         operation: str,

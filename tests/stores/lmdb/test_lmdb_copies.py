@@ -37,6 +37,7 @@ class Machine:
         self.during: t.Callable[[], None] = lambda: None
         self.folder = Folder(str(path))
         self.folder.prepare()
+        pathlib.Path(self.folder.data).touch()
         monkeypatch.setattr(copies, "now", lambda: self.time)
         monkeypatch.setattr(copies, "_native", self.native)
         self.copier = Copier(self.folder, self.copy)
@@ -170,6 +171,26 @@ def test_a_failed_copy_is_told_and_tried_again(
     assert "No space left" in caplog.text
     assert machine.kept() == b"one"
     assert len(machine.copies) == 2
+
+
+def test_a_failed_copy_leaves_no_half_of_it(machine: Machine) -> None:
+    def fail() -> None:
+        assert pathlib.Path(machine.folder.new_copy).exists()
+        raise OSError(28, "No space left on device")
+
+    machine.during = fail
+    with pytest.raises(OSError, match="No space left"):
+        machine.copier._make(machine.time)
+    assert not pathlib.Path(machine.folder.new_copy).exists()
+
+
+def test_a_copy_does_not_take_the_room_that_commits_need(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Folder, "size", lambda self: 1 << 60)
+    with pytest.raises(OSError, match="twice the size"):
+        machine.copier._make(machine.time)
+    assert machine.copies == []
 
 
 def test_nothing_is_copied_where_nothing_is_open(machine: Machine) -> None:

@@ -33,11 +33,6 @@ from .forked import status_of
 
 
 @pytest.fixture
-def path(tmp_path: pathlib.Path) -> pathlib.Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
 def store(path: pathlib.Path) -> t.Iterator[LMDBSessionStore]:
     store = LMDBSessionStore(path)
     yield store

@@ -14,6 +14,7 @@ from flask_state.stores.base import ABANDONED
 from flask_state.stores.base import ADOPTED
 from flask_state.stores.base import Change
 from flask_state.stores.base import Edit
+from flask_state.stores.lmdb import opening
 from flask_state.stores.lmdb import verify
 from flask_state.stores.lmdb.sessions import LMDBSessionStore
 from flask_state.testing import FakeClock
@@ -95,6 +96,23 @@ def test_the_living_and_what_is_kept_make_no_room(
         create(store, a=b"x" * 3000)
     assert store.count() == len(locators)
     assert store.commit("m" * 10, marker, None).refused == "exists"
+
+
+def test_less_address_space_than_max_bytes_is_kept_too(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that records can still end: in a full map nothing can be removed."""
+    monkeypatch.setattr(opening, "_RESERVATIONS", (1 << 20,))
+    store = LMDBSessionStore(tmp_path / "narrow")
+    locators = fill(store)
+    with pytest.raises(StoreError, match="786,432 bytes are taken"):
+        create(store, a=b"x" * 3000)
+    for locator in locators:
+        assert store.commit(locator, Change(end=ABANDONED), None).refused is None
+        store.forget(locator)
+    assert store.count() == 0
+    assert len(fill(store)) > 60
+    store.close()
 
 
 @pytest.fixture
