@@ -179,7 +179,7 @@ def test_a_store_of_bytes_is_adapted(clock: FakeClock) -> None:
 def test_what_is_no_store_is_an_error_that_names_the_contracts(
     thing: t.Any, clock: FakeClock
 ) -> None:
-    with pytest.raises(ConfigurationError, match="stores.base"):
+    with pytest.raises(ConfigurationError, match=r"stores\.base"):
         open_sessions(thing, clock)
 
 

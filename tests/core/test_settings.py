@@ -181,8 +181,16 @@ def test_settings_are_never_so_alike_that_one_looks_like_another_misspelt() -> N
 
 @pytest.mark.parametrize(
     ("one", "other", "distance"),
-    [("", "", 0), ("abc", "abc", 0), ("abc", "abd", 1), ("abc", "ac", 1), ("ab", "cab", 1)]
-    + [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "cab", 2)],
+    [
+        ("", "", 0),
+        ("abc", "abc", 0),
+        ("abc", "abd", 1),
+        ("abc", "ac", 1),
+        ("ab", "cab", 1),
+        ("kitten", "sitting", 3),
+        ("", "abc", 3),
+        ("abc", "cab", 2),
+    ],
 )
 def test_the_distance_is_levenshteins(one: str, other: str, distance: int) -> None:
     assert module._distance(one, other) == module._distance(other, one) == distance

@@ -18,7 +18,7 @@ def test_the_alphabet_has_five_bits_per_letter_and_needs_no_escape() -> None:
     assert len(set(ALPHABET)) == len(ALPHABET) == 32
     assert ALPHABET.isascii()
     assert ALPHABET.isalnum()
-    assert ALPHABET == ALPHABET.lower()
+    assert ALPHABET.lower() == ALPHABET
 
 
 @pytest.mark.parametrize("length", [1, 10, 26, 36, 500])

@@ -119,7 +119,9 @@ class Site:
         self.clock = clock or FakeClock()
         self.store = store if isinstance(store, WatchedEngine) else watched(store, self.clock)
         self.app = flask.Flask("site")
-        self.app.config.update({"SECRET_KEY": KEY, "TESTING": True, "STATE_SESSION_URL": self.store})
+        self.app.config.update(
+            {"SECRET_KEY": KEY, "TESTING": True, "STATE_SESSION_URL": self.store}
+        )
         self.app.config.update(config)
         self.app.add_url_rule("/", "task", _run_task, methods=["GET", "POST"])
         self.app.add_url_rule("/off", "off", session_access("off")(lambda: _run_task()))
@@ -132,7 +134,9 @@ class Site:
         """A client that keeps cookies."""
         return self.app.test_client()
 
-    def visit(self, client: FlaskClient | str | None, task: Task, path: str = "/", **request: t.Any) -> Visit:
+    def visit(
+        self, client: FlaskClient | str | None, task: Task, path: str = "/", **request: t.Any
+    ) -> Visit:
         """Run a task inside a request.
 
         :param client: a browser, or the text of a `Cookie` header, or None for no cookie.

@@ -57,7 +57,9 @@ class Script:
     def load(self, locator: str, proofs: t.Any, names: t.Any) -> Loaded | None:
         """The record, or the named part of it."""
         self.asked.append(names)
-        items = self.items if names is None else {n: self.items[n] for n in names if n in self.items}
+        items = (
+            self.items if names is None else {n: self.items[n] for n in names if n in self.items}
+        )
         complete = len(items) == len(self.items)
         return Loaded(self.facts, dict(items), complete, 0, False, NOW)
 

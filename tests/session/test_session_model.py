@@ -15,8 +15,6 @@ import unittest
 
 import flask
 import hypothesis
-import pytest
-from flask.testing import FlaskClient
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 from hypothesis.stateful import initialize
@@ -28,7 +26,6 @@ from flask_state import Session
 from flask_state import session
 from tests.core.test_codec import shape
 from tests.session.site import COOKIE
-from tests.session.site import KEY
 from tests.session.site import Site
 from tests.session.site import engine_url
 
@@ -58,12 +55,43 @@ Step = tuple[str, t.Any, t.Any]
 def steps() -> st.SearchStrategy[Step]:
     """One thing to do to a session: a verb, a name, a value."""
     named = st.sampled_from(
-        ["set", "set", "set", "delete", "get", "in", "pop", "pop or", "setdefault", "mutate"]
-        + ["mutate", "mutate", "replace by equal"]
+        [
+            "set",
+            "set",
+            "set",
+            "delete",
+            "get",
+            "in",
+            "pop",
+            "pop or",
+            "setdefault",
+            "mutate",
+            "mutate",
+            "mutate",
+            "replace by equal",
+        ]
     )
     whole = st.sampled_from(
-        ["popitem", "update", "clear", "len", "names", "reversed", "items", "at", "copy", "equal"]
-        + ["bool", "commit", "reload", "abandon", "regenerate", "modified", "new", "or"]
+        [
+            "popitem",
+            "update",
+            "clear",
+            "len",
+            "names",
+            "reversed",
+            "items",
+            "at",
+            "copy",
+            "equal",
+            "bool",
+            "commit",
+            "reload",
+            "abandon",
+            "regenerate",
+            "modified",
+            "new",
+            "or",
+        ]
     )
     return st.tuples(named, names, values) | st.tuples(whole, st.integers(-3, 3), values)
 
@@ -73,7 +101,7 @@ class Model:
 
     def __init__(self, stored: dict[str, t.Any] | None) -> None:
         self.stored = copy.deepcopy(stored)
-        self.view: dict[str, t.Any] = copy.deepcopy(stored) or {}
+        self.view: dict[str, t.Any] = copy.deepcopy(stored or {})
         self.own: dict[str, None] | None = None
         """After an end: the names stored since, which begin a new session."""
         self.handed_over: list[dict[str, t.Any]] = []
@@ -102,7 +130,7 @@ class Model:
 
     def discard(self) -> None:
         """Back to what is stored."""
-        self.view = copy.deepcopy(self.stored) or {}
+        self.view = copy.deepcopy(self.stored or {})
         self.own, self.touched, self._renews = None, False, False
 
     def abandon(self) -> None:
@@ -458,9 +486,9 @@ class _Open:
         for name, moved in self.set.items():
             edits[name] = ([self.view[name]], moved)
         for name, value in known.items():
-            if name in self.view and name not in self.set and name not in self.removed:
-                if shape(self.view[name]) != shape(value):
-                    edits[name] = ([self.view[name]], False)
+            left_alone = name in self.view and name not in self.set and name not in self.removed
+            if left_alone and shape(self.view[name]) != shape(value):
+                edits[name] = ([self.view[name]], False)
         return edits
 
 
@@ -580,7 +608,7 @@ class Overlaps(_Machine):
             record.id = given
         assert given == (record.id if record.alive else "")
 
-    def apply(self, one: _Open, edits: dict[str, tuple[t.Any, bool]]) -> set[str]:
+    def apply(self, one: _Open, edits: dict[str, tuple[t.Any, bool]]) -> cabc.Set[str]:
         """Merge a request's edits into the record, item by item; whose changes were lost."""
         record = self.record
         lost = set()
@@ -594,9 +622,10 @@ class Overlaps(_Machine):
             if name not in record.items:
                 if present and new is not None:
                     lost.add(name)
-            elif record.seen_in[name] > seen:
-                if new is None or shape(new[0]) != shape(record.items[name]):
-                    lost.add(name)
+            elif record.seen_in[name] > seen and (
+                new is None or shape(new[0]) != shape(record.items[name])
+            ):
+                lost.add(name)
         if one.cleared:
             record.items.clear()
         if edits or one.cleared:
@@ -628,16 +657,16 @@ class Overlaps(_Machine):
 def _case(machine: type[_Machine], engine: str, examples: int) -> type[unittest.TestCase]:
     """The test of a machine on an engine: the same examples every time."""
     name = f"{machine.__name__}On{engine.capitalize()}"
-    derived = type(name, (machine,), {"engine": engine})
-    case: type[unittest.TestCase] = derived.TestCase
-    case.settings = hypothesis.settings(  # type: ignore[attr-defined]
+    derived: t.Any = type(name, (machine,), {"engine": engine})
+    case: t.Any = derived.TestCase
+    case.settings = hypothesis.settings(
         max_examples=examples,
         stateful_step_count=60,
         derandomize=True,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    return case
+    return t.cast(type[unittest.TestCase], case)
 
 
 TestVisitorsOnMemory = _case(Visitors, "memory", 40)

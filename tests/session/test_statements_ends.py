@@ -84,9 +84,7 @@ def test_s17_the_record_and_its_index_entries_are_gone(site: Site, end: End) -> 
 
 
 @pytest.mark.parametrize("end", ["abandon", "clear", "pop all"])
-def test_s17_the_cookie_is_deleted_with_the_attributes_it_was_set_with(
-    url: str, end: str
-) -> None:
+def test_s17_the_cookie_is_deleted_with_the_attributes_it_was_set_with(url: str, end: str) -> None:
     site = Site(
         url,
         SESSION_COOKIE_DOMAIN="shop.example",

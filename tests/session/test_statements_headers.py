@@ -123,9 +123,7 @@ def test_s40_without_the_refresh_it_is_neither_sent_nor_varied(url: str) -> None
     ],
     ids=["abandoned", "cleared", "500", "404", "redirect"],
 )
-def test_s40_it_holds_for_every_kind_of_answer(
-    site: Site, task: cabc.Callable[[], t.Any]
-) -> None:
+def test_s40_it_holds_for_every_kind_of_answer(site: Site, task: cabc.Callable[[], t.Any]) -> None:
     browser, _ = site.sign_in(user="ann")
     assert varies(site.visit(browser, task))
 

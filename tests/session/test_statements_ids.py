@@ -13,6 +13,7 @@ import flask
 import pytest
 from flask.sessions import SecureCookieSessionInterface
 
+from flask_state import session
 from flask_state.core.tokens import ALPHABET
 from flask_state.session.ids import LOCATOR_LENGTH
 from flask_state.session.ids import SECRET_LENGTH
@@ -199,7 +200,7 @@ def _sign_in_somehow(site: Site) -> tuple[str, list[str]]:
     browser, id = site.sign_in(user="ann")
     ids = [id]
     for grace in (10, 0):
-        visit = site.visit(browser, lambda grace=grace: flask.session.regenerate(grace=grace))  # type: ignore[misc]
+        visit = site.visit(browser, lambda grace=grace: session.regenerate(grace=grace))  # type: ignore[misc]
         assert visit.cookie
         ids.append(visit.cookie)
     return ids[-1], ids

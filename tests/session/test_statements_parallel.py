@@ -71,7 +71,11 @@ def test_s25_a_request_that_reads_writes_nothing(
 
 
 def test_s25_nested_values_of_every_type_are_read_without_a_write(site: Site) -> None:
-    values = {"set": {"b", "a", "c"}, "deep": {"a": [{"b": ({"c", "d"},)}]}, "frozen": [frozenset("xyz")]}
+    values = {
+        "set": {"b", "a", "c"},
+        "deep": {"a": [{"b": ({"c", "d"},)}]},
+        "frozen": [frozenset("xyz")],
+    }
     browser, _ = site.sign_in(**values)
     site.store.calls.clear()
     assert site.items(browser) == values
@@ -169,7 +173,7 @@ def test_s26_requests_in_threads_lose_none(site: Site, threads: int) -> None:
 
         assert site.visit(f"session={id}", task).response.status_code == 200
 
-    both_at_once(*(lambda index=index: visit(index) for index in range(threads)))  # type: ignore[misc]
+    both_at_once(*(lambda index=index: visit(index) for index in range(threads)))
     expected = {"user": "ann", **{f"item {index}": index for index in range(threads)}}
     assert site.items(f"session={id}") == expected
     assert site.named("session_conflict") == []

@@ -89,7 +89,8 @@ def apply(
 
 def _blank_head(txn: records.Transaction, key: bytes, now: float) -> layout.Head:
     """A head for a record whose own can't be read, alive just long enough to be ended."""
-    facts = Facts(proof=b"", created=now, touched=now, expires=math.inf, renewed=now)
+    soon = math.nextafter(now, math.inf)
+    facts = Facts(proof=b"", created=now, touched=now, expires=soon, renewed=now)
     return layout.Head(facts, sum(1 for _ in records.scan(txn, key + b".")), math.inf)
 
 

@@ -127,7 +127,7 @@ def read_items(txn: Transaction, key: bytes) -> dict[str, Item]:
 
     :raise DamagedRecord: one of them can't be read.
     """
-    items = {}
+    items: dict[str, Item] = {}
     prefix = key + b"."
     cursor = txn.cursor()
     if cursor.set_range(prefix):
@@ -236,19 +236,10 @@ def remove_all(txn: Transaction, prefix: bytes) -> None:
 
 
 def _name(key: bytes, value: bytes) -> str:
+    """The name of an item: in its key, or with its value where it is too long for that."""
     try:
         if len(key) < layout.MAX_KEY:
-            return key[_NAME_AT:].decode()
+            return str(key[_NAME_AT:], "utf-8", "surrogatepass")
         return layout.split_name(layout.read_stored(key, value))[0]
-    except UnicodeDecodeError:
-        return _odd_name(key)
-    except struct.error as error:
-        raise DamagedRecord("an item's name can't be read") from error
-
-
-def _odd_name(key: bytes) -> str:
-    """A name with characters that UTF-8 doesn't have."""
-    try:
-        return key[_NAME_AT:].decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, struct.error) as error:
         raise DamagedRecord("an item's name can't be read") from error

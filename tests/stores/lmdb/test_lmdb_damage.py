@@ -196,6 +196,18 @@ def test_a_record_with_damaged_facts_can_be_ended_and_nothing_else(
     assert keys(store, b"s") == keys(store, b"x") == []
 
 
+def test_a_record_with_damaged_facts_can_be_ended_and_kept(
+    store: LMDBSessionStore, clock: FakeClock
+) -> None:
+    locator = create(store, a=b"1")
+    rewrite(store, layout.head_key(locator), flip)
+    assert store.commit(locator, Change(end=DAMAGED, lives=50), None).refused is None
+    clock.advance(49)
+    assert store.claim(10, 60) == []
+    clock.advance(1)
+    assert [each.locator for each in store.claim(10, 60)] == [locator]
+
+
 def test_claim_goes_on_past_damaged_records(store: LMDBSessionStore, clock: FakeClock) -> None:
     """One with damaged items comes without them; one with damaged facts is dropped."""
     fine, items, facts = (create(store, 10, a=b"1", b=LARGE) for _ in range(3))
