@@ -664,7 +664,10 @@ def _case(machine: type[_Machine], engine: str, examples: int) -> type[unittest.
         stateful_step_count=60,
         derandomize=True,
         deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
+        suppress_health_check=[
+            hypothesis.HealthCheck.too_slow,
+            hypothesis.HealthCheck.filter_too_much,
+        ],
     )
     return t.cast(type[unittest.TestCase], case)
 
