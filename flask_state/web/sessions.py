@@ -196,7 +196,9 @@ class StateSessionInterface(flask_sessions.SessionInterface):
                 f"flask.session was replaced by a {type(session).__name__}, which can't be saved"
             )
         refresh = app.config["SESSION_REFRESH_EACH_REQUEST"]
-        if session._state == UNOPENED and not session._cookie_due and session._held is None:
+        if session._state == UNOPENED and not (
+            session._cookie_due or session._held is not None or session._ended
+        ):
             if session.accessed:
                 _vary(response)
             if refresh and not session._sealed:
@@ -234,7 +236,7 @@ class StateSessionInterface(flask_sessions.SessionInterface):
     ) -> None:
         discard = response.status_code >= 500 and not self._state.settings.session_save_on_error
         try:
-            if session._state == UNOPENED and session._held is None:
+            if session._state == UNOPENED and session._held is None and not session._ended:
                 session._open(())
             outcome = self._state.parts.manager.save(
                 session, discard=discard, refresh=refresh and session.permanent

@@ -16,6 +16,7 @@ import pytest
 import flask_state
 from flask_state import FlaskState
 from flask_state.core import registry
+from flask_state.core.codec import Codec
 from flask_state.testing import FakeClock
 
 from . import apps
@@ -185,6 +186,23 @@ def test_a_load_brings_only_what_is_named(visit: Make, store: Recorder) -> None:
     assert store.verbs == ["load", "load"]
     assert [call.arguments[2] for call in store.calls] == [("item0003",), ("item0001",)]
     assert [call.brought for call in store.calls] == [["item0003"], ["item0001"]]
+
+
+@pytest.mark.parametrize(("path", "decoded"), [("/bare", 0), ("/read", 1), ("/two", 2)])
+def test_only_what_is_read_is_decoded(
+    visit: Make, path: str, decoded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = visit(path)
+    seen = []
+
+    def loads(codec: Codec, data: bytes) -> t.Any:
+        seen.append(data)
+        return plain(codec, data)
+
+    plain = Codec.loads
+    monkeypatch.setattr(Codec, "loads", loads)
+    assert request.answer().body == b"ok"
+    assert len(seen) == decoded
 
 
 def test_all_items_come_with_one_load(visit: Make, store: Recorder) -> None:

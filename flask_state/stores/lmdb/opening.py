@@ -120,7 +120,7 @@ def _open_environment(path: str, durable: bool) -> lmdb.Environment:
                 max_readers=_MAX_READERS,
                 max_spare_txns=1,
                 sync=durable,
-                metasync=False,
+                metasync=durable,
             )
         except lmdb.MemoryError:
             if size == _RESERVATIONS[-1]:

@@ -1,0 +1,237 @@
+"""Opens sessions: the way from the store to what a request knows of one."""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+
+from ..core import envelope
+from ..core.codec import Codec
+from ..core.extensions import UnknownType
+from ..core.settings import Settings
+from ..errors import SerializationError
+from ..errors import StoreError
+from ..stores.base import DAMAGED
+from ..stores.base import EXPIRED
+from ..stores.base import Change
+from ..stores.base import DamagedRecord
+from ..stores.base import Item
+from ..stores.base import Loaded
+from . import access
+from .adoption import Adoption
+from .changes import ChangeMaker
+from .ids import Id
+from .ids import Ids
+from .lifetime import Lifetime
+from .watched import Notify
+from .watched import WatchedStore
+from .working import WorkingCopy
+
+logger: logging.Logger = logging.getLogger("flask_state.session")
+
+MAX_PRESENTED: t.Final = 4
+"""Ids looked up for one request, however many its cookies hold."""
+
+
+class SessionOpener:
+    """Opens the sessions of one application, and turns values into bytes and back.
+
+    Its methods are called with the lock of the session they get.
+
+    :param notify: called with the name of an event and its facts.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: WatchedStore,
+        changes: ChangeMaker,
+        adoption: Adoption,
+        settings: Settings,
+        codec: Codec,
+        lifetime: Lifetime,
+        ids: Ids,
+        notify: Notify,
+    ) -> None:
+        self.lifetime = lifetime
+        self.ids = ids
+        self._store = store
+        self._changes = changes
+        self._adoption = adoption
+        self._settings = settings
+        self._codec = codec
+        self._notify = notify
+
+    def open(self, data: WorkingCopy, names: tuple[str, ...] | None) -> None:
+        """Load what the client holds or presents, or begin a new session.
+
+        :raise StoreError: where the store fails and the settings say so. The session is off then.
+        """
+        if data._mode() == access.OFF:
+            data._turn_off(data._why_off())
+            return
+        try:
+            if data._sealed:
+                data._reopened()
+            if data._visited:
+                found = data._held is not None and self._load_into(data, data._held, names)
+            else:
+                found = self._open_presented(data, names)
+            data._visited = True
+            if not found:
+                data._begin()
+        except StoreError:
+            self._fail(data)
+
+    def fetch(self, data: WorkingCopy, names: tuple[str, ...] | None) -> None:
+        """Bring more items of a loaded session; what was read before stays as it was."""
+        try:
+            loaded = self._load(data._id, names) if data._id is not None else None
+        except StoreError:
+            self._fail(data)
+            return
+        if loaded is not None and not loaded.superseded:
+            data._merge(loaded)
+        else:
+            # It ended or got another id meanwhile: no more is to be had of it.
+            data._order()
+
+    def decode(self, data: WorkingCopy, name: str, item: Item) -> t.Any:
+        """The value of an item.
+
+        :raise KeyError: where its bytes are no good: then the whole session is empty.
+        """
+        value = item.value
+        try:
+            if value[:2] == envelope.PLAIN:
+                return self._codec.loads(value[2:])
+            logger.warning("A session was written by a newer flask_state; it reads as empty.")
+        except UnknownType as error:
+            # A release that knows it wrote this, and may be back: nothing is thrown away.
+            logger.warning("A session reads as empty: session[%r]: %s", name, error)
+        except SerializationError as error:
+            if data._id is not None:
+                self._damaged(data._id, f"item {name!r}: {error}")
+        data._unload()
+        data._id = None
+        data._begin()
+        raise KeyError(name)
+
+    def _readable(self, data: WorkingCopy) -> dict[str, t.Any]:
+        """All values of a loaded session; none where they are damaged."""
+        values, raw = dict(data._values), data._raw
+        try:
+            for name in data._names or ():
+                if name not in values:
+                    values[name] = self.decode(data, name, raw[name])
+        except KeyError:
+            return {}
+        return values
+
+    def encode(self, name: str, value: t.Any) -> bytes:
+        """The bytes of an item.
+
+        :raise SerializationError: naming the item.
+        """
+        try:
+            return envelope.PLAIN + self._codec.dumps(value)
+        except SerializationError as error:
+            raise SerializationError(f"session[{name!r}]: {error}", key=name) from error
+
+    def _open_presented(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
+        texts = data._presented()
+        looked_up = 0
+        for text in texts:
+            id = self.ids.parse(text)
+            if id is not None and looked_up < MAX_PRESENTED:
+                if self._load_into(data, id, names):
+                    return True
+                looked_up += 1
+        if not texts:
+            return False
+        if data._superseded:
+            return False
+        if self._settings.session_adopt_cookies and self._adopt(data, names):
+            return True
+        self._notify("rejected", reason="unknown" if looked_up else "malformed")
+        return False
+
+    def _load_into(self, data: WorkingCopy, id: Id, names: tuple[str, ...] | None) -> bool:
+        loaded = self._load(id, names)
+        if loaded is None:
+            return False
+        if loaded.superseded:
+            data._superseded = True  # unless another id the client presents is good
+            return False
+        touch = self.lifetime.touch(loaded.facts, loaded.now)
+        if touch is not None and touch <= 0:
+            self._store.commit(id.locator, Change(end=EXPIRED), loaded.facts.fence)
+            return False
+        data._origin, data._superseded = id.text, False
+        if loaded.previous:
+            successor = self._changes.successor(id, loaded.facts)
+            if successor is not None:
+                id, data._cookie_due = successor, True
+        data._attach(id, loaded)
+        if names and not loaded.complete:
+            data._absent.update((name, None) for name in names if name not in loaded.items)
+        data._touch = touch
+        data._stale = loaded.match > 0 and not loaded.previous
+        return True
+
+    def _load(self, id: Id, names: tuple[str, ...] | None) -> Loaded | None:
+        try:
+            return self._store.load(id.locator, self._changes.proofs(id), names)
+        except DamagedRecord as error:
+            self._damaged(id, str(error))
+            return None
+
+    def _adopt(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
+        foreign = data._foreign()
+        if foreign is None:
+            return False
+
+        def load(id: Id) -> bool:
+            return self._load_into(data, id, names)
+
+        if self._adoption.known(foreign.text, load) is None:
+            id = self._adoption.take_over(foreign, self.encode)
+            if id is None:
+                if self._adoption.awaited(foreign.text, load) is None:
+                    return False
+            elif not load(id):
+                return False
+            else:
+                self._notify("started", handle=id.locator)
+        data._origin = foreign.text
+        data._cookie_due = True
+        return True
+
+    def is_current(self, text: str) -> bool:
+        """Whether a text is a living session's current id. Asks the store.
+
+        :raise StoreError: where it fails.
+        """
+        id = self.ids.parse(text)
+        loaded = self._load(id, ()) if id is not None else None
+        return loaded is not None and not loaded.previous
+
+    # Trouble
+
+    def _fail(self, data: WorkingCopy) -> None:
+        """While a StoreError is handled: raise it where it is due, or go on with nothing."""
+        if self._settings.session_on_outage == "error" and not data._is_late():
+            data._turn_off("its store does not answer", failed=True)
+            raise
+        data._unload()
+        data._begin()
+        data._unsaved = True
+
+    def _damaged(self, id: Id, what: str) -> None:
+        """Nobody can use the record any more: end it, so that this is said once."""
+        logger.error("Session %s is damaged and reads as empty: %s", id.locator, what)
+        self._notify("damaged", handle=id.locator)
+        try:
+            self._store.commit(id.locator, Change(end=DAMAGED), None)
+        except (StoreError, DamagedRecord):
+            logger.warning("The damaged session %s could not be ended.", id.locator)
