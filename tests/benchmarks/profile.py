@@ -49,10 +49,8 @@ def parts(app: flask.Flask, cookie: str) -> str:
     environ = Visit(app, "/read", cookie).environ()
     with app.request_context(environ):
         interface, request = app.session_interface, flask.request._get_current_object()  # type: ignore[attr-defined]
-        context = flask.globals.request_ctx._get_current_object()  # type: ignore[attr-defined]
 
         def opened() -> t.Any:
-            context._after_request_functions.clear()
             return interface.open_session(app, request)
 
         def touched() -> t.Any:
