@@ -8,6 +8,7 @@ import typing as t
 from ..core import envelope
 from ..core.codec import Codec
 from ..core.extensions import UnknownType
+from ..core.sentinels import MISSING
 from ..core.settings import Settings
 from ..errors import SerializationError
 from ..errors import StoreError
@@ -119,11 +120,12 @@ class SessionOpener:
 
     def _readable(self, data: WorkingCopy) -> dict[str, t.Any]:
         """All values of a loaded session; none where they are damaged."""
-        values, raw = dict(data._values), data._raw
+        known, raw = data._values, data._raw
+        values = {}
         try:
             for name in data._names or ():
-                if name not in values:
-                    values[name] = self.decode(data, name, raw[name])
+                value = known.get(name, MISSING)
+                values[name] = self.decode(data, name, raw[name]) if value is MISSING else value
         except KeyError:
             return {}
         return values

@@ -43,12 +43,12 @@ def send(app: flask.Flask, codec: Codec, event: str, **facts: t.Any) -> bool:
 
 def _send_end(app: flask.Flask, codec: Codec, facts: dict[str, t.Any]) -> bool:
     """Tell every receiver by itself: one that raises keeps nobody else from hearing."""
-    facts["items"] = _values(codec, facts["items"])
+    items = facts.pop("items")
     good = True
     for receiver in signals.session_ended.receivers_for(app):
         try:
             with app.app_context():
-                app.ensure_sync(receiver)(app, **facts)
+                app.ensure_sync(receiver)(app, items=_values(codec, items), **facts)
         except Exception:
             good = False
             logger.exception("A receiver of session_ended failed; it will be told again.")
