@@ -60,6 +60,19 @@ class _HTTPStateError(StateError):
     def __str__(self) -> str:
         return self.message
 
+    def __reduce__(self) -> tuple[t.Any, ...]:
+        """As it is, attributes and all: a process pool or a task queue may send it back."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    cls: type[_HTTPStateError], args: tuple[t.Any, ...], attributes: dict[str, t.Any]
+) -> _HTTPStateError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
 
 class StoreError(_HTTPStateError, ServiceUnavailable):
     """The place where bytes are kept failed; the response is 503 with `Retry-After`.
