@@ -12,7 +12,7 @@ from werkzeug.http import dump_cookie
 
 from ..core.clock import SystemClock
 
-time = SystemClock.time
+time: t.Callable[[], float] = SystemClock.time
 
 _PLAIN = re.compile(r"[\w.-]*", re.ASCII)
 """Values that stand in a header as they are. All ids that we make do."""

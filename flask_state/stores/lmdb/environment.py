@@ -70,7 +70,7 @@ class Environment:
         self.durable = False
         """Every commit waits for the disk. Set by the first user."""
         self.users = 0
-        self.reserved = 0
+        self.reserved: int = 0
         """Bytes of address space that were granted when it was opened."""
         self._opened: Opened | None = None
         self._opening = threading.Lock()
