@@ -13,9 +13,13 @@ from .core.keyring import Keyring
 from .core.settings import Settings
 from .session.adoption import Adoption
 from .session.changes import ChangeMaker
+from .session.counters import Counters
 from .session.ids import Ids
+from .session.leases import Leases
 from .session.lifetime import Lifetime
 from .session.manager import SessionManager
+from .session.owners import OwnerCap
+from .session.probes import Probes
 from .session.sessions import Sessions
 from .session.sweeper import Sweeper
 from .session.watched import Notify
@@ -51,6 +55,8 @@ def build(
     :param sweeps: asked after a commit whether this process may start a sweeper.
     :param notify: told of events.
     """
+    counters = Counters()
+    notify = counters.around(notify)
     lifetime = Lifetime(idle_timeout, settings.session_absolute_timeout)
 
     def on_commit() -> bool:
@@ -64,8 +70,9 @@ def build(
         fingerprints=lambda: keyring().fingerprints,
         notify=notify,
         on_commit=on_commit,
+        on_end=counters.marked,
     )
-    sessions = Sessions(store, notify)
+    sessions = Sessions(store, notify, codec=codec, counters=counters)
     sweeper = Sweeper(sessions, settings.session_sweep_interval, clock)
     changes = ChangeMaker(settings=settings, keyring=keyring, ids=ids, lifetime=lifetime)
     adoption = Adoption(store=store, changes=changes, keyring=keyring, ids=ids, lifetime=lifetime)
@@ -77,6 +84,9 @@ def build(
         codec=codec,
         lifetime=lifetime,
         ids=ids,
+        leases=Leases(store=store, settings=settings, counters=counters),
+        owner_cap=OwnerCap(store, settings.session_max_per_owner),
+        probes=Probes(settings.session_probe_limit, clock),
         notify=notify,
     )
     return Parts(store, manager, sessions)

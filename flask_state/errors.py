@@ -5,8 +5,9 @@
     StateError
     ├── ConfigurationError        a setting or a URL is wrong
     ├── SerializationError        a value can't be stored (key)
-    ├── SessionReadOnly           a write where the session is off (also RuntimeError)
+    ├── SessionReadOnly           a write where the session is off or readonly (also RuntimeError)
     ├── StoreError                the place where bytes are kept failed: 503 (engine, operation)
+    ├── SessionLockTimeout        other requests of the session took too long: 503 (handle)
     ├── SessionConflict           another request was there first: 409 (items)
     └── BadState                  what the client sent back is no good: 400
         └── TamperedState         its signature or seal doesn't hold
@@ -45,7 +46,7 @@ class SerializationError(StateError):
 
 
 class SessionReadOnly(StateError, RuntimeError):
-    """A write to a session that is off for this request. The message says why it is off."""
+    """A write to a session that this request may not change. The message says why."""
 
 
 class _HTTPStateError(StateError):
@@ -92,10 +93,24 @@ class StoreError(_HTTPStateError, ServiceUnavailable):
         return f"{self.engine} could not {self.operation}: {self.message}"
 
 
+class SessionLockTimeout(_HTTPStateError, ServiceUnavailable):
+    """Other requests of the same session took too long, or too many wait: 503 with `Retry-After`.
+
+    :param handle: the session's public name.
+    :param retry_after: seconds after which trying again makes sense.
+    """
+
+    def __init__(self, message: str, *, handle: str, retry_after: int = 2) -> None:
+        ServiceUnavailable.__init__(self, retry_after=retry_after)
+        self._explain(message)
+        self.handle = handle
+
+
 class SessionConflict(_HTTPStateError, Conflict):
     """Another request changed or ended the session first; the response is 409.
 
-    :param items: the items both had changed; empty where the session itself was ended or renewed.
+    :param items: the items both had changed; empty where the session itself
+        was ended or renewed, or its lease lost.
     """
 
     def __init__(self, message: str, items: t.Sequence[str] = ()) -> None:

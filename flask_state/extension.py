@@ -18,8 +18,10 @@ from .core.clock import SystemClock
 from .core.codec import Codec
 from .core.settings import Settings
 from .errors import ConfigurationError
+from .session.access import Access
 from .session.ids import Ids
 from .session.sessions import Sessions
+from .web import cli
 from .web import login
 from .web import signals
 from .web.current import AppState
@@ -86,6 +88,7 @@ class FlaskState:
         app.config.update(state.written)
         check = functools.partial(_first_request, state=state)
         app.session_interface = self.session_interface_class(state, check)
+        app.cli.add_command(cli.group)
 
     def _state_of(self, app: flask.Flask, settings: Settings) -> AppState:
         codec, reference = self.codec, weakref.ref(app)
@@ -113,7 +116,8 @@ class FlaskState:
             sweeps=lambda: not living_app().testing and flask.has_request_context(),
             notify=notify,
         )
-        return AppState(settings, parts, self._transport, self._clock, written)
+        access = Access(settings.session_access)
+        return AppState(settings, parts, self._transport, self._clock, written, access)
 
 
 def _idle_timeout(config: flask.Config, settings: Settings) -> cabc.Callable[[], float]:
@@ -124,7 +128,8 @@ def _idle_timeout(config: flask.Config, settings: Settings) -> cabc.Callable[[],
 
     def idle_timeout() -> float:
         lifetime = config["PERMANENT_SESSION_LIFETIME"]
-        return float(lifetime if isinstance(lifetime, int) else lifetime.total_seconds())
+        number = isinstance(lifetime, int | float)
+        return float(lifetime if number else lifetime.total_seconds())
 
     return idle_timeout
 

@@ -21,11 +21,17 @@ session_renewed: NamedSignal = _signals.signal("session-renewed")
 session_conflict: NamedSignal = _signals.signal("session-conflict")
 """Two requests met. `handle`; `reason`: ``"changed"``: the later change of `items` won;
 ``"passed"`` or ``"gone"``: the session was regenerated or ended meanwhile, and what this request
-changed was dropped."""
+changed was dropped; ``"lost"``: its lease ran out and another request has it, and the answer is
+`SessionConflict`."""
 
 session_rejected: NamedSignal = _signals.signal("session-rejected")
 """A client presented an id that is none. `reason`: ``"unknown"`` (forged, expired or ended) or
 ``"malformed"``."""
+
+session_probed: NamedSignal = _signals.signal("session-probed")
+"""One address presented many ids that are none, `STATE_SESSION_PROBE_LIMIT` different ones within
+a minute; sent once per minute and process. `address`; `count`: how many. Behind a proxy all
+clients have its address, unless werkzeug's `ProxyFix` takes theirs from what the proxy says."""
 
 session_damaged: NamedSignal = _signals.signal("session-damaged")
 """A stored session could not be read and reads as empty. `handle`."""

@@ -9,6 +9,7 @@ import pathlib
 import re
 import typing as t
 
+import click
 import pytest
 from blinker import NamedSignal
 from sybil import Sybil
@@ -17,6 +18,7 @@ from sybil.parsers.myst import PythonCodeBlockParser
 import flask_state
 from flask_state import errors
 from flask_state.core.settings import settings_table
+from flask_state.web import cli
 from tests.source import ROOT
 
 DOCS: t.Final = ROOT / "docs"
@@ -141,6 +143,20 @@ def test_every_error_is_mentioned(documentation: str) -> None:
     ]
     assert names
     assert unmentioned(names, documentation) == []
+
+
+def test_every_command_is_explained() -> None:
+    names = list(commands(click.Group("flask", commands=[cli.group])))
+    assert "flask state sessions list" in names
+    headings = set(re.findall(r"^#+ `([^`]+)`$", read(DOCS / "cli.md"), re.MULTILINE))
+    assert sorted(names) == sorted(headings)
+
+
+def commands(group: click.Group) -> cabc.Iterator[str]:
+    """All that can be typed, without options and arguments."""
+    for command in group.commands.values():
+        inner = commands(command) if isinstance(command, click.Group) else [command.name]
+        yield from (f"{group.name} {words}" for words in inner)
 
 
 def test_every_public_name_is_mentioned(documentation: str) -> None:

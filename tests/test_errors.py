@@ -19,6 +19,7 @@ from flask_state.errors import BadState
 from flask_state.errors import ConfigurationError
 from flask_state.errors import SerializationError
 from flask_state.errors import SessionConflict
+from flask_state.errors import SessionLockTimeout
 from flask_state.errors import SessionReadOnly
 from flask_state.errors import StateError
 from flask_state.errors import StoreError
@@ -40,6 +41,7 @@ def one_of_each() -> list[StateError]:
         SerializationError(EVIDENCE, key="cart"),
         SessionReadOnly(EVIDENCE),
         StoreError(EVIDENCE, engine="lmdb", operation="commit"),
+        SessionLockTimeout(EVIDENCE, handle="a" * 10),
         SessionConflict(EVIDENCE, items=["cart"]),
         BadState(EVIDENCE),
         TamperedState(EVIDENCE),
@@ -73,6 +75,7 @@ def test_the_message_is_what_was_said(error: StateError) -> None:
     ("error", "status", "base"),
     [
         (StoreError("x", engine="lmdb", operation="load"), 503, ServiceUnavailable),
+        (SessionLockTimeout("x", handle="a"), 503, ServiceUnavailable),
         (SessionConflict("x"), 409, Conflict),
         (BadState("x"), 400, BadRequest),
         (TamperedState("x"), 400, BadRequest),
@@ -102,6 +105,8 @@ def test_evidence_is_in_attributes() -> None:
     assert (store.engine, store.operation, store.retry_after) == ("lmdb", "commit", 7)
     assert str(store) == "lmdb could not commit: no space"
     assert StoreError("x", engine="lmdb", operation="load").retry_after == 5
+    waited = SessionLockTimeout("x", handle="abc", retry_after=3)
+    assert (waited.handle, waited.retry_after) == ("abc", 3)
     assert SessionConflict("x", items=["a", "b"]).items == ("a", "b")
     assert SessionConflict("x").items == ()
     assert SerializationError("x", key="cart").key == "cart"

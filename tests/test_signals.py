@@ -16,6 +16,7 @@ from blinker import NamedSignal
 from flask_state import FlaskState
 from flask_state import session
 from flask_state import signals
+from flask_state.core.settings import Settings
 from flask_state.stores.base import Change
 from flask_state.stores.base import Edit
 from tests.session.site import KEY
@@ -28,6 +29,7 @@ FACTS: t.Final[dict[str, set[str]]] = {
     "session_renewed": {"handle"},
     "session_conflict": {"handle", "reason", "items"},
     "session_rejected": {"reason"},
+    "session_probed": {"address", "count"},
     "session_damaged": {"handle"},
     "store_down": {"engine", "operation", "error"},
     "store_up": {"engine"},
@@ -52,7 +54,8 @@ def everything(site: Site) -> None:
 
     site.visit(f"session={id}", overlap)
     site.visit(browser, lambda: session.regenerate())
-    site.items("session=malformed")
+    for number in range(Settings().session_probe_limit):
+        site.items(f"session=malformed{number}")
     with site.store.unplugged():
         site.visit(browser, lambda: session.get("user"))
     change = Change(items={"user": Edit(b"\x01\x00\xc1", 1 << 30, True)})

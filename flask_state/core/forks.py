@@ -1,14 +1,26 @@
-"""What happens to locks when a process forks."""
+"""What happens to locks and other shared state when a process forks."""
 
 from __future__ import annotations
 
 import os
 import threading
+import typing as t
 import weakref
 
 _locks: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
 _held: list[threading.Lock] = []
 """Touched only by the thread that forks, between the hooks below."""
+
+
+class Forgetful(t.Protocol):
+    """Something that means nothing in a forked child."""
+
+    def after_fork_in_child(self) -> None:
+        """Forget what belongs to the parent. No other thread runs."""
+        ...
+
+
+_forgetful: weakref.WeakSet[Forgetful] = weakref.WeakSet()
 
 
 def fork_safe_lock() -> threading.Lock:
@@ -24,6 +36,11 @@ def fork_safe_lock() -> threading.Lock:
     return lock
 
 
+def after_fork_in_child(each: Forgetful) -> None:
+    """Call its `after_fork_in_child` in every child that is forked while it exists."""
+    _forgetful.add(each)
+
+
 def _before() -> None:
     for lock in list(_locks):
         lock.acquire()
@@ -35,5 +52,11 @@ def _after() -> None:
         _held.pop().release()
 
 
+def _after_in_child() -> None:
+    _after()
+    for each in list(_forgetful):
+        each.after_fork_in_child()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)

@@ -39,6 +39,14 @@ def byte_count(value: t.Any) -> int:
     return int(number)
 
 
+def count(value: t.Any) -> int:
+    """A whole number above 0."""
+    number = _number(value)
+    if number < 1 or number != int(number):
+        raise ValueError("a whole number above 0")
+    return int(number)
+
+
 def boolean(value: t.Any) -> bool:
     """True or False, also as the words an environment variable holds."""
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -134,6 +142,42 @@ class Settings:
     )
     session_save_on_error: bool = _row(
         False, boolean, "Keep a request's changes though its response has a status of 500 or above."
+    )
+    session_access: str = _row(
+        "auto",
+        choice("auto", "exclusive", "merge", "readonly", "off"),
+        "How views use the session that don't say so by @session_access. 'auto' is 'exclusive' "
+        "for POST, PUT, PATCH and DELETE, and 'merge' for the rest.",
+    )
+    session_lock_wait: float = _row(
+        10.0,
+        seconds,
+        "Seconds for which an exclusive request waits for another one of its session at most; "
+        "then it is answered with 503.",
+    )
+    session_lock_queue: int = _row(
+        32,
+        count,
+        "How many requests of one session may wait in one process; one more is answered with "
+        "503 at once.",
+    )
+    session_lock_max: float = _row(
+        600.0,
+        seconds,
+        "Seconds for which one request may keep others of its session waiting, however long "
+        "it runs.",
+    )
+    session_max_per_owner: int | None = _row(
+        None,
+        count,
+        "How many sessions of one owner may live; one more ends the one that signed in first. "
+        "None means any number.",
+    )
+    session_probe_limit: int = _row(
+        20,
+        count,
+        "How many different ids that are none one address may present within a minute before "
+        "session_probed is sent.",
     )
     session_adopt_cookies: bool = _row(
         True, boolean, "Take over, once, what a session cookie of Flask's own kind holds."

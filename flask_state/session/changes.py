@@ -53,12 +53,15 @@ class ChangeMaker:
             return None
         self._check_size({name: len(e.value or b"") for name, e in edits.items()})
         own = data._own_timeout()
+        browser, address = data._client() if data._owner else ("", "")
         return Change(
             create=True,
             proof=self.proofs(id)[0],
             lives=self._lifetime.at_start(own),
             timeout=own,
-            owner=None if data._owner is MISSING else data._owner,
+            owner=data._owner,
+            browser=browser,
+            address=address,
             items=edits,
         )
 
@@ -89,7 +92,11 @@ class ChangeMaker:
             timeout=data._timeout,
             owner=data._owner,
             strict=self._settings.session_on_conflict == "error",
+            lease=None if data._held_lease() is None else 0.0,
         )
+        if data._owner:
+            browser, address = data._client()
+            change = change._replace(browser=browser, address=address)
         return change, next_id
 
     def successor(self, id: Id, facts: Facts) -> Id | None:

@@ -11,6 +11,7 @@ from ..core.sentinels import MISSING
 from ..errors import SerializationError
 from ..errors import SessionReadOnly
 from ..errors import StateError
+from . import access
 from .working import OFF
 from .working import OPEN
 from .working import UNOPENED
@@ -78,7 +79,8 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
 
     def __repr__(self) -> str:
         state = {UNOPENED: "not loaded", OPEN: "loaded", OFF: "off"}[self._state]
-        return f"<{type(self).__name__} {self._id.locator if self._id else 'new'}, {state}>"
+        handle = self._id.locator if self._id else "new"
+        return f"<{type(self).__name__} {handle}, {state}, {self._mode}>"
 
     # Changing
 
@@ -94,7 +96,8 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
             self._names.setdefault(name)
 
     def __delitem__(self, name: str) -> None:
-        self._change((name,))
+        name = _known_as(name)
+        self._change(_names(name))
         self[name]  # raises the KeyError
         del self._values[name]
         self._set.pop(name, None)
@@ -104,7 +107,7 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
 
     def pop(self, name: str, *default: t.Any) -> t.Any:
         """Remove an item and return its value, or the default."""
-        self._change((name,))
+        self._change(_names(name))
         return super().pop(name, *default)
 
     def popitem(self) -> tuple[str, t.Any]:
@@ -116,7 +119,7 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
 
     def setdefault(self, name: str, default: t.Any = None) -> t.Any:
         """The item; the default, now set, where there is none."""
-        self._change((name,))
+        self._change(_names(name))
         return super().setdefault(name, default)
 
     def update(self, *others: t.Any, **values: t.Any) -> None:
@@ -233,9 +236,10 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
             self._manager.abandon(self)
 
     def commit(self) -> None:
-        """Save what was changed so far, now.
+        """Save what was changed so far, now, and let other requests of the session go on.
 
-        :raise SessionConflict: where another request ended or regenerated the session.
+        :raise SessionConflict: where another request ended or regenerated the session, or took
+            the lease, which had run out.
         """
         with self._lock:
             self._manager.commit(self)
@@ -265,6 +269,8 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
         self._open(names)
         if self._state == OFF:
             raise SessionReadOnly(f"the session is unavailable because {self._off}")
+        if self._mode == access.READONLY:
+            raise SessionReadOnly(f"the session can't be changed: {access.WHY_READONLY}")
         self._dirty = True
 
     def _write(self, names: tuple[str, ...]) -> None:
@@ -274,6 +280,9 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
             raise StateError(f"a session can't be started: {_LATE}")
 
     def _read(self, name: str) -> t.Any:
+        if type(name) is not str:
+            self._open(())
+            name = _known_as(name)
         self._open((name,))
         item = self._raw.get(name)
         if item is None and self._names is None and self._may_exist(name):
@@ -287,8 +296,8 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
         # Two threads of one request may both decode it: they are to share what they may change.
         return self._values.setdefault(name, value)
 
-    def _may_exist(self, name: object) -> bool:
-        return type(name) is str and name not in self._absent and name not in self._removed
+    def _may_exist(self, name: str) -> bool:
+        return name not in self._absent and name not in self._removed
 
     def _all_names(self) -> dict[str, None]:
         self._open(None)
@@ -305,6 +314,20 @@ class SessionData(WorkingCopy, cabc.MutableMapping[str, t.Any]):
         except KeyError:
             pass
         return list(self._all_names())
+
+
+def _known_as(name: object) -> str:
+    """The text by which an item would be known; what is no text is no item's name.
+
+    :raise KeyError: it is none.
+    """
+    if isinstance(name, str):
+        return str.__str__(name)
+    raise KeyError(name)
+
+
+def _names(name: object) -> tuple[str, ...]:
+    return (str.__str__(name),) if isinstance(name, str) else ()
 
 
 def _plain(name: object) -> str:

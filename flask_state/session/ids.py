@@ -34,7 +34,7 @@ class Ids:
 
     Ten are the locator: permanent, the record's key, not secret. The rest are 130 random bits.
     Derive from this class to shape ids otherwise, and hand an instance to `FlaskState`; a
-    locator is at most 10 characters of ``a-z0-5``.
+    locator is 10 characters of ``a-z0-5`` always.
     """
 
     def new(self) -> Id:

@@ -6,13 +6,17 @@ import collections.abc as cabc
 import enum
 import logging
 
+from ..core.sentinels import MISSING
 from ..errors import SessionConflict
+from ..errors import SessionReadOnly
 from ..errors import StoreError
 from ..stores.base import ABANDONED
 from ..stores.base import EXISTS
+from ..stores.base import LOST
 from ..stores.base import PASSED
 from ..stores.base import Change
 from ..stores.base import Committed
+from . import access
 from .ids import Id
 from .opener import SessionOpener
 from .working import OPEN
@@ -48,20 +52,28 @@ class SessionManager(SessionOpener):
             change = Change(end=ABANDONED)
             refused = self._store.commit(data._id.locator, change, data._facts.fence).refused
             data._ended = data._ended or refused is None
+            self._hand_back(data, None)
         if refused is not None:
             self._conflict(data, refused)
         data._become_ghost(self._readable(data))
 
     def commit(self, data: WorkingCopy) -> None:
-        """Save in the middle of a request; the session is loaded again at its next touch.
+        """Save in the middle of a request, and give the lease back.
 
-        :raise SessionConflict: where another request ended or regenerated the session.
+        The session is loaded again at its next touch.
+
+        :raise SessionConflict: where another request ended or regenerated the session, or took
+            the lease, which had run out.
         """
         if data._state != OPEN:
             return
-        done = self._save(data)
+        try:
+            done = self._save(data)
+        finally:
+            self.leave(data)
         if done is not None and done.refused is not None:
-            data._unload()
+            data._superseded = data._superseded or done.refused == PASSED
+            data._forget()
             raise SessionConflict("another request ended or regenerated this session")
         data._cookie_due = data._cookie_due or data._modified
         self._rest(data, done)
@@ -84,6 +96,13 @@ class SessionManager(SessionOpener):
                 raise
             finally:
                 data._cookie_due = False
+                self.leave(data)
+
+    def leave(self, data: WorkingCopy) -> None:
+        """Give the lease back if there still is one."""
+        lease, data._lease = data._held_lease(), None
+        if lease is not None:
+            self._leases.give_back(lease)
 
     def _finish(self, data: WorkingCopy, refresh: bool) -> Outcome:
         if data._state not in (OPEN, UNOPENED):
@@ -137,8 +156,22 @@ class SessionManager(SessionOpener):
         """Commit what there is to commit, and say what became of it."""
         if data._unsaved:
             return None
-        if not (data._dirty or data._mutated(self.encode) or self._is_due(data)):
-            return None
+        if data._mode == access.READONLY:
+            self._refuse_mutations(data)
+        elif data._dirty or data._mutated(self.encode):
+            return self._commit(data)
+        return self._commit(data) if self._is_due(data) else None
+
+    def _refuse_mutations(self, data: WorkingCopy) -> None:
+        mutated = data._mutated(self.encode)
+        if mutated:
+            named = ", ".join(repr(name) for name, _ in mutated)
+            raise SessionReadOnly(
+                f"{named} was changed inside, and this view may not change the session: "
+                f"{access.WHY_READONLY}"
+            )
+
+    def _commit(self, data: WorkingCopy) -> Committed | None:
         if data._facts is None or data._id is None:
             return self._create(data)
         change, next_id = self._changes.update(
@@ -148,19 +181,35 @@ class SessionManager(SessionOpener):
             return None
         if change.items or change.clear is not None or data._changes_facts() or next_id != data._id:
             data._cookie_due = data._saved = True
-        done = self._store.commit(data._id.locator, change, data._facts.fence)
+        fence = data._facts.fence if data._lease is None else data._lease.fence
+        done = self._store.commit(data._id.locator, change, fence)
         if done.conflicts and change.strict:
             named = ", ".join(map(repr, done.conflicts))
             raise SessionConflict(f"another request changed {named} first", items=done.conflicts)
+        if data._lease is not None:
+            self._hand_back(data, done.facts)
         if done.refused is not None:
-            self._conflict(data, done.refused)
+            self._refused(data, done.refused)
             return done
         if done.conflicts:
             self._conflict(data, "changed", done.conflicts)
         if next_id != data._id:
             data._id = next_id
             self._notify("renewed", handle=next_id.locator)
+        self._cap(change)
         return done
+
+    def _refused(self, data: WorkingCopy, reason: str) -> None:
+        """Say so, unless nothing is lost but a touch."""
+        if not data._saved:
+            return
+        self._conflict(data, reason)
+        if reason == LOST:
+            data._drop_changes()
+            data._cookie_due = data._saved = False
+            raise SessionConflict(
+                "the lease on this session ran out, and another request has taken it"
+            )
 
     def _is_due(self, data: WorkingCopy) -> bool:
         """Whether the record wants a commit though the request changed nothing."""
@@ -182,9 +231,15 @@ class SessionManager(SessionOpener):
                 data._id = id
                 data._cookie_due = data._saved = True
                 self._notify("started", handle=id.locator)
+                self._cap(change)
                 return done
             data._id = None  # the locator was taken: one in 2**50 for each session there is
         raise StoreError("no free locator was found", engine=self._store.engine, operation="commit")
+
+    def _cap(self, change: Change) -> None:
+        """After a sign-in: the owner may have one session too many now."""
+        if change.owner is not MISSING and change.owner is not None:
+            self._owner_cap.enforce(change.owner)
 
     def _conflict(self, data: WorkingCopy, reason: str, items: cabc.Sequence[str] = ()) -> None:
         handle = data._id.locator if data._id is not None else None

@@ -11,11 +11,13 @@ from ..core.extensions import UnknownType
 from ..core.sentinels import MISSING
 from ..core.settings import Settings
 from ..errors import SerializationError
+from ..errors import SessionLockTimeout
 from ..errors import StoreError
 from ..stores.base import DAMAGED
 from ..stores.base import EXPIRED
 from ..stores.base import Change
 from ..stores.base import DamagedRecord
+from ..stores.base import Facts
 from ..stores.base import Item
 from ..stores.base import Loaded
 from . import access
@@ -23,7 +25,10 @@ from .adoption import Adoption
 from .changes import ChangeMaker
 from .ids import Id
 from .ids import Ids
+from .leases import Leases
 from .lifetime import Lifetime
+from .owners import OwnerCap
+from .probes import Probes
 from .watched import Notify
 from .watched import WatchedStore
 from .working import WorkingCopy
@@ -52,6 +57,9 @@ class SessionOpener:
         codec: Codec,
         lifetime: Lifetime,
         ids: Ids,
+        leases: Leases,
+        owner_cap: OwnerCap,
+        probes: Probes,
         notify: Notify,
     ) -> None:
         self.lifetime = lifetime
@@ -61,26 +69,40 @@ class SessionOpener:
         self._adoption = adoption
         self._settings = settings
         self._codec = codec
+        self._leases = leases
+        self._owner_cap = owner_cap
+        self._probes = probes
         self._notify = notify
 
     def open(self, data: WorkingCopy, names: tuple[str, ...] | None) -> None:
         """Load what the client holds or presents, or begin a new session.
 
         :raise StoreError: where the store fails and the settings say so. The session is off then.
+        :raise SessionLockTimeout: other requests of the session took too long. It is off, too.
         """
-        if data._mode() == access.OFF:
+        data._mode, data._keeps_alive = data._access()
+        if data._mode == access.OFF:
             data._turn_off(data._why_off())
             return
+        if data._mode == access.READONLY:
+            names = None  # all at once: one consistent whole
         try:
             if data._sealed:
                 data._reopened()
-            if data._visited:
-                found = data._held is not None and self._load_into(data, data._held, names)
-            else:
+            if not data._visited:
                 found = self._open_presented(data, names)
+            elif data._held is not None:
+                found = self._load_into(data, data._held, names)
+                if not found:
+                    data._forget()  # it ended since it was saved
+            else:
+                found = False
             data._visited = True
             if not found:
                 data._begin()
+        except SessionLockTimeout:
+            data._turn_off("other requests of it took too long", failed=True)
+            raise
         except StoreError:
             self._fail(data)
 
@@ -142,13 +164,17 @@ class SessionOpener:
 
     def _open_presented(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
         texts = data._presented()
+        missed: list[str] = []
         looked_up = 0
         for text in texts:
             id = self.ids.parse(text)
             if id is not None and looked_up < MAX_PRESENTED:
                 if self._load_into(data, id, names):
+                    if missed:  # a good id beside them is no excuse
+                        self._probe(data, missed)
                     return True
                 looked_up += 1
+            missed.append(text)
         if not texts:
             return False
         if data._superseded:
@@ -156,10 +182,17 @@ class SessionOpener:
         if self._settings.session_adopt_cookies and self._adopt(data, names):
             return True
         self._notify("rejected", reason="unknown" if looked_up else "malformed")
+        self._probe(data, missed)
         return False
 
+    def _probe(self, data: WorkingCopy, texts: list[str]) -> None:
+        address = data._client()[1]
+        count = self._probes.rejected(address, texts)
+        if count is not None:
+            self._notify("probed", address=address, count=count)
+
     def _load_into(self, data: WorkingCopy, id: Id, names: tuple[str, ...] | None) -> bool:
-        loaded = self._load(id, names)
+        loaded = self._load(id, names, data)
         if loaded is None:
             return False
         if loaded.superseded:
@@ -168,6 +201,7 @@ class SessionOpener:
         touch = self.lifetime.touch(loaded.facts, loaded.now)
         if touch is not None and touch <= 0:
             self._store.commit(id.locator, Change(end=EXPIRED), loaded.facts.fence)
+            self._hand_back(data, None)
             return False
         data._origin, data._superseded = id.text, False
         if loaded.previous:
@@ -177,16 +211,35 @@ class SessionOpener:
         data._attach(id, loaded)
         if names and not loaded.complete:
             data._absent.update((name, None) for name in names if name not in loaded.items)
-        data._touch = touch
+        data._touch = touch if data._keeps_alive else None
         data._stale = loaded.match > 0 and not loaded.previous
         return True
 
-    def _load(self, id: Id, names: tuple[str, ...] | None) -> Loaded | None:
+    def _load(
+        self, id: Id, names: tuple[str, ...] | None, leasing: WorkingCopy | None = None
+    ) -> Loaded | None:
+        """Ask the store.
+
+        :param leasing: what takes a lease, if its access mode is exclusive.
+        """
+        proofs = self._changes.proofs(id)
         try:
-            return self._store.load(id.locator, self._changes.proofs(id), names)
+            if leasing is None or leasing._mode != access.EXCLUSIVE or leasing._lease is not None:
+                return self._store.load(id.locator, proofs, names)
+            loaded, lease = self._leases.take(id.locator, proofs, names, leasing._may_wait)
         except DamagedRecord as error:
             self._damaged(id, str(error))
             return None
+        if lease is not None:
+            leasing._lease = lease
+            leasing._leased()
+        return loaded
+
+    def _hand_back(self, data: WorkingCopy, facts: Facts | None) -> None:
+        """The lease is the store's again; let the next request have it."""
+        lease, data._lease = data._lease, None
+        if lease is not None:
+            self._leases.handed_back(lease, facts)
 
     def _adopt(self, data: WorkingCopy, names: tuple[str, ...] | None) -> bool:
         foreign = data._foreign()
@@ -205,6 +258,8 @@ class SessionOpener:
                 return False
             else:
                 self._notify("started", handle=id.locator)
+                if foreign.owner is not None:
+                    self._owner_cap.enforce(foreign.owner)
         data._origin = foreign.text
         data._cookie_due = True
         return True

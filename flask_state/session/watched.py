@@ -5,16 +5,17 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import logging
-import os
 import typing as t
 
+from ..core.forks import after_fork_in_child
 from ..core.forks import fork_safe_lock
+from ..errors import ConfigurationError
 from ..errors import StoreError
 from ..stores.base import Change
 from ..stores.base import Committed
-from ..stores.base import Ended
 from ..stores.base import Found
 from ..stores.base import Loaded
+from ..stores.base import Record
 from ..stores.base import SessionStore
 
 logger: logging.Logger = logging.getLogger("flask_state.session")
@@ -36,6 +37,8 @@ class WatchedStore:
     :param fingerprints: asked for the public names of the secret keys, the current one first.
     :param notify: hears of ``"store_down"`` and ``"store_up"``, once per outage.
     :param on_commit: called after commits until it says, in this process, that it is content.
+    :param on_end: told why, when a commit has ended a session. Here and nowhere else, because
+        there are many ways to an end, and all of them commit.
 
     `_lock` guards the making of the store and the flags; flags are read without it, because
     they only ever save work.
@@ -48,18 +51,23 @@ class WatchedStore:
         fingerprints: cabc.Callable[[], tuple[bytes, ...]],
         notify: Notify,
         on_commit: cabc.Callable[[], bool],
+        on_end: cabc.Callable[[str], None],
     ) -> None:
         self._make = make
         self._fingerprints = fingerprints
         self._notify = notify
         self._on_commit = on_commit
+        self._on_end = on_end
         self._lock = fork_safe_lock()
         self._made: SessionStore | None = None
         self._down = False
-        self._committed_in = 0
-        self._settled_in = 0
-        """The processes whose first commit was seen, and in which `on_commit` was content: a
-        forked child starts over."""
+        self._announced = self._settled = False
+        """Whether this process's first commit was seen, and `on_commit` was content."""
+        after_fork_in_child(self)
+
+    def after_fork_in_child(self) -> None:
+        """A forked child starts over."""
+        self._announced = self._settled = False
 
     @property
     def store(self) -> SessionStore:
@@ -82,12 +90,16 @@ class WatchedStore:
         return self.store.engine
 
     def load(
-        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+        self,
+        locator: str,
+        proofs: cabc.Sequence[bytes],
+        names: cabc.Sequence[str] | None,
+        lease: float | None = None,
     ) -> Loaded | None:
         """`SessionStore.load`."""
         made = self._made
         try:
-            loaded = (self.store if made is None else made).load(locator, proofs, names)
+            loaded = (self.store if made is None else made).load(locator, proofs, names, lease)
         except StoreError as error:
             self._failed(error)
             raise
@@ -97,21 +109,29 @@ class WatchedStore:
 
     def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
         """`SessionStore.commit`."""
+        made = self._made
         try:
-            done = self.store.commit(locator, change, fence)
+            done = (self.store if made is None else made).commit(locator, change, fence)
         except StoreError as error:
             self._failed(error)
             raise
         if self._down:
             self._recovered()
-        if self._committed_in != os.getpid():
-            self._committed_in = os.getpid()
+        if not self._announced:
+            self._announced = True
             self._announce()
-        if self._settled_in != self._committed_in and self._on_commit():
-            self._settled_in = self._committed_in
+        if not self._settled and self._on_commit():
+            self._settled = True
+        if done.facts is not None and done.facts.end is not None:
+            self._on_end(done.facts.end)
         return done
 
-    def claim(self, limit: int, lease: float) -> list[Ended]:
+    def wait(self, locator: str, fence: int, timeout: float) -> None:
+        """`SessionStore.wait`."""
+        with self._watching():
+            self.store.wait(locator, fence, timeout)
+
+    def claim(self, limit: int, lease: float) -> list[Record]:
         """`SessionStore.claim`."""
         with self._watching():
             return self.store.claim(limit, lease)
@@ -130,6 +150,16 @@ class WatchedStore:
         """`SessionStore.count`."""
         with self._watching():
             return self.store.count()
+
+    def scan(self, cursor: str, limit: int) -> tuple[list[Found], str]:
+        """`SessionStore.scan`."""
+        with self._watching():
+            return self.store.scan(cursor, limit)
+
+    def inspect(self, locator: str) -> Record | None:
+        """`SessionStore.inspect`."""
+        with self._watching():
+            return self.store.inspect(locator)
 
     def close(self) -> None:
         """`SessionStore.close`, if it was ever opened."""
@@ -164,8 +194,9 @@ class WatchedStore:
         """Say once per process where sessions live, and whether another key opened them."""
         store = self.store
         logger.info("Sessions live in %s, seen by %s.", store.engine, _REACH[store.shared])
-        known = self._fingerprints()
-        with contextlib.suppress(StoreError):
+        # A missing key is the business of those who need it, and the commit is done.
+        with contextlib.suppress(StoreError, ConfigurationError):
+            known = self._fingerprints()
             before = store.note("key", known[0])
             if before is not None and before not in known:
                 logger.warning(

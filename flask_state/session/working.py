@@ -19,6 +19,7 @@ from .ids import Id
 
 if t.TYPE_CHECKING:
     from .adoption import Foreign
+    from .leases import Lease
 
 UNOPENED: t.Final = 0
 OPEN: t.Final = 1
@@ -47,7 +48,7 @@ class WorkingCopy:
         *("_lock", "accessed", "_sealed", "_id", "_origin", "_held", "_cookie_due", "_ended"),
         *("_off", "_visited", "_saved", "_state", "_failed", "_facts", "_now", "_touch", "_names"),
         *("_dirty", "_cleared", "_modified", "_owner", "_timeout", "_regenerate", "_grace"),
-        *("_superseded", "_unsaved", "_stale"),
+        *("_superseded", "_unsaved", "_stale", "_mode", "_keeps_alive", "_lease"),
         *("_raw", "_values", "_set", "_removed", "_absent"),
     )
 
@@ -92,11 +93,19 @@ class WorkingCopy:
     _regenerate: bool
     _grace: float
     _superseded: bool
-    """Its id was replaced a moment ago: it reads as empty, and what it stores is dropped."""
+    """Its id was replaced meanwhile: it reads as empty, and what it stores is dropped, whatever
+    is read again."""
     _unsaved: bool
     """Its store failed, and that is passed over: nothing of it will be saved."""
     _stale: bool
     """Its proof was made under an old key."""
+
+    _mode: str
+    """The access mode with which it was opened last."""
+    _keeps_alive: bool
+    """This use counts toward the idle timeout."""
+    _lease: Lease | None
+    """The lease it holds, from its first touch to its save, whatever is read again between."""
 
     _raw: dict[str, Item]
     """Stored items, as they were when first read."""
@@ -115,6 +124,8 @@ class WorkingCopy:
         self._id = self._held = None
         self._origin = self._off = ""
         self._now = self._grace = 0.0
+        self._superseded = False
+        self._mode, self._keeps_alive, self._lease = access.MERGE, True, None
         self._unload()
 
     def _unload(self) -> None:
@@ -123,8 +134,7 @@ class WorkingCopy:
         self._state = UNOPENED
         self._facts = self._touch = self._names = None
         self._raw = self._values = self._set = self._removed = self._absent = _NOTHING
-        self._failed = self._dirty = self._stale = False
-        self._superseded = self._unsaved = False
+        self._failed = self._dirty = self._stale = self._unsaved = False
         self._cleared = self._modified = self._regenerate = False
         self._owner = self._timeout = MISSING
 
@@ -142,9 +152,13 @@ class WorkingCopy:
         """A genuine session of another kind that the client presents, to take over."""
         return None
 
-    def _mode(self) -> str:
-        """The access mode."""
-        return access.MERGE
+    def _access(self) -> tuple[str, bool]:
+        """The access mode, and whether this use counts toward the idle timeout."""
+        return access.MERGE, True
+
+    def _client(self) -> tuple[str, str]:
+        """What the browser calls itself, and its network address."""
+        return "", ""
 
     def _why_off(self) -> str:
         """The rest of a sentence, for whoever writes where the access mode is off."""
@@ -153,6 +167,13 @@ class WorkingCopy:
     def _is_late(self) -> bool:
         """Whether the view is done, so that a failing store must not spoil its answer."""
         return False
+
+    def _may_wait(self) -> bool:
+        """Whether it may wait for the lease: only where an answer can say that it took too long."""
+        return not self._is_late()
+
+    def _leased(self) -> None:
+        """Told when it has taken a lease: see that it is given back in any case."""
 
     def _reopened(self) -> None:
         """Told when the session is touched after its response has left."""
@@ -206,6 +227,11 @@ class WorkingCopy:
         self._values, self._names = values, dict.fromkeys(values)
         self._state = OPEN
 
+    def _forget(self) -> None:
+        """It is over, and what is stored from here on is another session's."""
+        self._unload()
+        self._id = self._held = None
+
     def _drop_changes(self) -> None:
         """Forget what was changed since the last save."""
         if self._facts is not None:
@@ -213,6 +239,11 @@ class WorkingCopy:
         self._unload()
 
     # What it did.
+
+    def _held_lease(self) -> Lease | None:
+        """The lease under which it saves; a forked child has none of its parent's."""
+        lease = self._lease
+        return lease if lease is not None and lease.held else None
 
     def _own_timeout(self) -> float | None:
         if self._timeout is not MISSING:

@@ -30,10 +30,12 @@ ADOPTED: t.Final = "adopted"
 
 GONE: t.Final = "gone"
 PASSED: t.Final = "passed"
+LOST: t.Final = "lost"
 EXISTS: t.Final = "exists"
 CONFLICT: t.Final = "conflict"
 """Why a commit was refused: the record is missing, ended or expired; its fence was passed by a
-regeneration; it was to be created and exists; an item conflicts and the change was strict."""
+regeneration; its lease went to somebody else; it was to be created and exists; an item conflicts
+and the change was strict."""
 
 
 SUPERSEDED_FOR: t.Final = 60.0
@@ -98,6 +100,17 @@ class Facts(t.NamedTuple):
     """Bytes of all items, names included."""
     end: str | None = None
     """Why the session ended; None while it lives."""
+    holder: bytes = b""
+    """Who holds the lease, in the engine's own terms; empty where nobody does."""
+    leased_until: float = 0.0
+    """When the lease runs out."""
+    wanted: bool = False
+    """Somebody was told that the lease is taken, since it was granted."""
+    owned_since: float = 0.0
+    """When the owner was set."""
+    browser: str = ""
+    address: str = ""
+    """From where the owner was set: what the browser calls itself, and its network address."""
 
 
 class Change(t.NamedTuple):
@@ -119,10 +132,17 @@ class Change(t.NamedTuple):
     change also sets `timeout` or creates. With `end`: how long the ended record is kept."""
     timeout: float | Missing | None = MISSING
     owner: str | Missing | None = MISSING
+    browser: str = ""
+    address: str = ""
+    """From where the owner is set."""
     end: str | None = None
     """End the session for this reason: invisible at once, its items kept until it is forgotten."""
     strict: bool = False
     """Refuse the whole change with `CONFLICT` if an item conflicts."""
+    lease: float | None = None
+    """The change is made under a lease, which lasts so many seconds from now on; 0 gives it back.
+    Refused with `LOST` where somebody else was granted one since. A lease that ran out, and that
+    nobody took, is as good as ever. One that was given back is not taken again by this."""
 
 
 class Loaded(t.NamedTuple):
@@ -142,13 +162,15 @@ class Loaded(t.NamedTuple):
     """The proof is one that a regeneration replaced less than `SUPERSEDED_FOR` ago. No items are
     brought: the holder is a request that was under way, or its client is about to learn the new
     id. Whatever it stores must neither be kept nor begin another session."""
+    busy: bool = False
+    """A lease was asked for, and somebody else has it. No items are brought."""
 
 
 class Committed(t.NamedTuple):
     """What became of a change."""
 
     refused: str | None
-    """None, or one of `GONE`, `PASSED`, `EXISTS`, `CONFLICT`; then nothing was changed."""
+    """None, or one of `GONE`, `PASSED`, `LOST`, `EXISTS`, `CONFLICT`; then nothing was changed."""
     conflicts: tuple[str, ...] = ()
     """Items that another commit had changed since this request saw them."""
     facts: Facts | None = None
@@ -156,19 +178,18 @@ class Committed(t.NamedTuple):
 
 
 class Found(t.NamedTuple):
-    """A living record of an owner."""
+    """A living record, without its items."""
 
     locator: str
     facts: Facts
 
 
-class Ended(t.NamedTuple):
-    """An ended record, claimed for delivery."""
+class Record(t.NamedTuple):
+    """All that is kept under a locator."""
 
     locator: str
     facts: Facts
     items: dict[str, Item]
-    """Empty where they were damaged."""
 
 
 class SessionStore(t.Protocol):
@@ -189,15 +210,23 @@ class SessionStore(t.Protocol):
         ...
 
     def load(
-        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+        self,
+        locator: str,
+        proofs: cabc.Sequence[bytes],
+        names: cabc.Sequence[str] | None,
+        lease: float | None = None,
     ) -> Loaded | None:
-        """Bring the facts and the named items in one round trip.
+        """Bring the facts and the named items in one round trip, and take the lease if asked to.
 
         A store for which one key is as dear as ten brings all items of a small record as well.
 
         :param locator: the record's key.
         :param proofs: at least one; compared in constant time before anything is returned.
         :param names: the items wanted, or None for all. Names without an item are left out.
+        :param lease: seconds for which the caller is to be the only one with a lease. Granted in
+            the same step, once a proof fits, and the fence rises. Where somebody else's is still
+            good, and their process is not known to be gone, the answer is `busy`, and the record
+            is marked as `wanted` until the next lease is granted. A superseded proof gets none.
         :return: None where there is no living record or no proof fits: nobody can tell which.
             Where a proof was good until a moment ago, `rules.superseded` says what.
         :raise DamagedRecord: the record is there and can't be read.
@@ -214,16 +243,27 @@ class SessionStore(t.Protocol):
         `ABANDONED`.
 
         :param fence: the fence the request loaded; refused with `PASSED` if it is below the
-            record's floor. None is not measured.
+            record's floor, and with `LOST` if the change is made under a lease and it is below
+            the record's fence. None is not measured.
         """
         ...
 
-    def claim(self, limit: int, lease: float) -> list[Ended]:
+    def wait(self, locator: str, fence: int, timeout: float) -> None:
+        """Return once the lease with this fence may be over, or after `timeout` seconds.
+
+        It is over when it was given back, ran out, went to somebody else, its holder's process
+        is gone, or the record ended. Noticed within 10 ms; waiting costs next to nothing. May
+        return too early: whoever waits asks for the lease again.
+        """
+        ...
+
+    def claim(self, limit: int, lease: float) -> list[Record]:
         """Take up to `limit` records that have ended or expired, oldest first.
 
         An expired record becomes ended (reason `EXPIRED`) in the same step. What was claimed is
         not given to another caller for `lease` seconds; if it isn't forgotten by then, it is
-        given again. Work is bounded: a small `limit` never holds up commits.
+        given again. Work is bounded: a small `limit` never holds up commits. Items that can't
+        be read are left out.
         """
         ...
 
@@ -237,6 +277,23 @@ class SessionStore(t.Protocol):
 
     def count(self) -> int:
         """How many records live. May look at every record."""
+        ...
+
+    def scan(self, cursor: str, limit: int) -> tuple[list[Found], str]:
+        """Some of the living records, about `limit`, in the engine's own order.
+
+        A record that lives from the first call to the last is found; others may be.
+
+        :param cursor: empty at first, then what the last call returned.
+        :return: the records, and the cursor of the next call, which is empty at the end.
+        """
+        ...
+
+    def inspect(self, locator: str) -> Record | None:
+        """A living record with all its items, without a proof: for administrators and exports.
+
+        :raise DamagedRecord: the record is there and can't be read.
+        """
         ...
 
     def note(self, name: str, value: bytes) -> bytes | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import hmac
+import typing as t
 
 from ..core.sentinels import MISSING
 from .base import ABANDONED
 from .base import EXISTS
 from .base import EXPIRED
 from .base import GONE
+from .base import LOST
 from .base import PASSED
 from .base import SUPERSEDED_FOR
 from .base import Change
@@ -24,6 +26,9 @@ from .base import Loaded
 
 _CURRENT = (0, False)
 _ITEMS_PER_COMMIT = 1 << 20
+_FENCE = Facts._fields.index("fence")
+_LEASE = Facts._fields.index("holder")
+"""Where `holder`, `leased_until` and `wanted` are, one after the other."""
 
 
 def lives(facts: Facts, now: float) -> bool:
@@ -64,9 +69,36 @@ def refusal(facts: Facts | None, change: Change, fence: int | None, now: float) 
         return None if facts is None else EXISTS
     if facts is None or not lives(facts, now):
         return GONE
-    if fence is not None and fence < facts.floor:
-        return PASSED
+    if fence is not None:
+        if fence < facts.floor:
+            return PASSED
+        if change.lease is not None and fence < facts.fence:
+            return LOST
     return None
+
+
+def is_leased(facts: Facts, now: float) -> bool:
+    """Whether somebody holds the lease, as far as the facts tell."""
+    return facts.holder != b"" and now < facts.leased_until
+
+
+def is_over(facts: Facts, fence: int, now: float) -> bool:
+    """Whether the lease that has this fence is no more, and asking for one makes sense."""
+    return facts.fence != fence or not lives(facts, now) or not is_leased(facts, now)
+
+
+def granted(facts: Facts, holder: bytes, until: float) -> Facts:
+    """The facts of a record whose lease is given to a holder."""
+    # In a third of the time that `_replace` takes: every exclusive request pays for it.
+    fields: list[t.Any] = list(facts)
+    fields[_FENCE] += 1
+    fields[_LEASE : _LEASE + 3] = holder, until, False
+    return tuple.__new__(Facts, fields)
+
+
+def busy(facts: Facts, match: tuple[int, bool], now: float) -> Loaded:
+    """What `load` answers where somebody else has the lease."""
+    return Loaded(facts, {}, False, match[0], match[1], now, busy=True)
 
 
 def conflicts(edit: Edit, stored: Item | None) -> bool:
@@ -121,13 +153,23 @@ def advance(facts: Facts | None, change: Change, now: float, *, size: int, empty
     """
     if facts is None:
         facts = Facts(proof=change.proof or b"", created=now, touched=now, expires=now, renewed=now)
-    elif change.proof is not None:
+    elif change.proof not in (None, facts.proof):  # a parallel renewal has done it already
         facts = _regenerated(facts, change.proof, change.grace, now)
     expires, touched = facts.expires, facts.touched
     if change.lives is not None:
         deadline = now + change.lives
         if change.create or change.timeout is not MISSING or deadline > expires:
             expires, touched = deadline, now
+    holder, leased_until = facts.holder, facts.leased_until
+    if change.lease is not None:
+        holder, leased_until = (holder, now + change.lease) if change.lease else (b"", 0.0)
+    elif change.proof is not None and not change.grace:
+        holder, leased_until = b"", 0.0  # nothing its holder sends will be accepted
+    owner, owned_since = facts.owner, facts.owned_since
+    browser, address = facts.browser, facts.address
+    if change.owner is not MISSING:
+        owner, owned_since = change.owner, now
+        browser, address = change.browser, change.address
     # One tuple made once: `_replace` costs as much as all the rest of a small commit.
     after = Facts(
         facts.proof,
@@ -138,12 +180,18 @@ def advance(facts: Facts | None, change: Change, now: float, *, size: int, empty
         facts.previous,
         facts.previous_until,
         facts.timeout if change.timeout is MISSING else change.timeout,
-        facts.owner if change.owner is MISSING else change.owner,
+        owner,
         facts.fence,
         facts.floor,
         facts.version + 1 if change.items or change.clear is not None else facts.version,
         size,
         facts.end,
+        holder,
+        leased_until,
+        facts.wanted,
+        owned_since,
+        browser,
+        address,
     )
     if change.end is not None:
         return ended(after, change.end, now if change.lives is None else expires)

@@ -20,7 +20,7 @@ from ..core.sentinels import MISSING
 from ..core.sentinels import Any_
 from ..stores.base import ByteStore
 from .clock import FakeClock
-from .sessions import run_threads
+from .threads import run_threads
 
 KEY = "key"
 THREADS = 8

@@ -27,14 +27,17 @@ from ..stores.base import SessionStore
 from .items import OTHER
 from .items import PROOF
 from .items import THIRD
-from .items import ItemsContract
 from .items import create
 from .items import facts_of
 from .items import values
+from .leases import LeasesContract
+from .looks import LooksContract
+from .threads import run_threads
+from .waiting import WaitingContract
 
 
-class SessionStoreContract(ItemsContract):
-    """The suite: items, ends, expiry, regeneration, owners, claims."""
+class SessionStoreContract(LeasesContract, WaitingContract, LooksContract):
+    """The suite: items, leases, waiting, looks, ends, expiry, regeneration, owners, claims."""
 
     # Creation and ends
 
@@ -146,6 +149,16 @@ class SessionStoreContract(ItemsContract):
         self.clock.advance(10)
         assert values(store, locator) is None
         assert values(store, locator, OTHER) == {"a": b"2"}
+
+    def test_a_renewal_that_was_done_already_changes_nothing(self, store: SessionStore) -> None:
+        locator = create(store, a=b"1")
+        renewal = Change(proof=OTHER, grace=10)
+        first = facts_of(store.commit(locator, renewal, 1))
+        self.clock.advance(5)
+        assert facts_of(store.commit(locator, renewal, 1)) == first
+        loaded = store.load(locator, (PROOF,), None)
+        assert loaded is not None
+        assert loaded.previous
 
     def test_regeneration_without_grace_ends_an_earlier_grace(self, store: SessionStore) -> None:
         locator = create(store, a=b"1")
@@ -317,22 +330,3 @@ class SessionStoreContract(ItemsContract):
         for _ in range(20):
             claimed += store.claim(10, 60)
         return claimed
-
-
-def run_threads(jobs: t.Sequence[tuple[t.Callable[[int], None], int]]) -> None:
-    """Run each job in a thread of its own, and raise here what one of them raised."""
-    errors: list[BaseException] = []
-
-    def run(work: t.Callable[[int], None], number: int) -> None:
-        try:
-            work(number)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=job) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]

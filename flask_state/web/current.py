@@ -11,6 +11,7 @@ from ..build import Parts
 from ..core.clock import Clock
 from ..core.settings import Settings
 from ..errors import ConfigurationError
+from ..session.access import Access
 from .transport import Transport
 
 NAME: t.Final = "flask_state"
@@ -26,6 +27,13 @@ class AppState:
     clock: Clock
     written: dict[str, t.Any]
     """The `STATE_*` keys as they were written back to `app.config`."""
+    access: Access
+    """How views use the session that don't say so."""
+    modes: dict[tuple[str | None, str], tuple[str, bool]] = dataclasses.field(default_factory=dict)
+    """The access mode of each endpoint and method that used the session, and whether a use
+    counts toward the idle timeout. Single operations on a dict: any thread may find it out."""
+    watches_teardown: bool = False
+    """Whether the end of requests is listened to: no request pays for it before it must be."""
     checked: bool = False
     """Whether the first request compared them with `app.config` once more."""
 

@@ -29,6 +29,15 @@ _SLOW: t.Final = 0.05
 a trip is little beside them, and for others there is hardly time to be overtaken."""
 
 _LATE: t.Final = "_flask_state_late_sessions"
+_LEASED: t.Final = "_flask_state_leased_session"
+
+_MERGED: t.Final = (access.MERGE, True)
+
+_MANY_MODES: t.Final = 10_000
+"""Endpoints and methods whose access mode is remembered."""
+
+_LONGEST_BROWSER: t.Final = 200
+"""Characters kept of what a browser calls itself."""
 
 _NO_KEY = (
     "no secret key was set. Set the secret_key on the application to something unique and secret"
@@ -46,6 +55,7 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         "_app",
         "_app_state",
         "_cookies",
+        "_home",
         "_outlives",
         "_request",
         "_started",
@@ -61,6 +71,7 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         self._cookies: cabc.Sequence[Presented] | None = None
         self._outlives: bool | None = None
         self._taken_over: Foreign | None = None
+        self._home = _this_context()
         self._started = state.clock.monotonic()
 
     @property
@@ -105,22 +116,58 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         self._taken_over = cookie_sessions.read(self._app, self._presented())
         return self._taken_over
 
-    def _mode(self) -> str:
+    def _access(self) -> tuple[str, bool]:
         """That of the view, where this is the session of the request it answers."""
         request = self._request
         try:
             if request is None or flask.request._get_current_object() is not request:  # type: ignore[attr-defined]
-                return access.MERGE
+                return _MERGED
         except RuntimeError:
-            return access.MERGE
-        endpoint = request.endpoint
+            return _MERGED
+        found = self._app_state.modes.get((request.endpoint, request.method))
+        if found is None:
+            return self._find_access(request)
+        if found[0] == access.EXCLUSIVE and not self._is_at_home():
+            return access.MERGE, found[1]  # nobody knows for how long it goes on
+        return found
+
+    def _find_access(self, request: flask.Request) -> tuple[str, bool]:
+        """The same for an endpoint that is seen for the first time, or has no view of its own."""
+        endpoint, modes = request.endpoint, self._app_state.modes
         if endpoint is None:
-            return access.MERGE
+            return _MERGED
         if endpoint == "static" or endpoint.endswith(".static"):
             # Hooks that run before every request do what they always did. What runs after it,
             # such as Flask-Login's look for a remember cookie, costs a static file nothing.
-            return access.OFF if self._is_late() else access.MERGE
-        return access.mode_of(self._app.view_functions.get(endpoint))
+            return (access.OFF, True) if self._is_late() else _MERGED
+        said = self._said(request, endpoint)
+        if len(modes) >= _MANY_MODES:  # some rule takes any word for a method
+            modes.clear()
+        modes[endpoint, request.method] = said.resolved(request.method), said.keep_alive
+        return self._access()
+
+    def _is_at_home(self) -> bool:
+        """Whether this is the request's own session, in its own context, before its response."""
+        if self._sealed or self._home != _this_context():
+            return False
+        return flask.session._get_current_object() is self  # type: ignore[attr-defined]
+
+    def _said(self, request: flask.Request, endpoint: str) -> access.Access:
+        """What the view says, or its blueprints, the innermost first, or the settings."""
+        said = access.said_by_view(self._app.view_functions.get(endpoint), request.method)
+        if said is not None:
+            return said
+        for name in request.blueprints:
+            said = access.said_by(self._app.blueprints.get(name))
+            if said is not None:
+                return said
+        return self._app_state.access
+
+    def _client(self) -> tuple[str, str]:
+        request = self._request
+        if request is None:
+            return "", ""
+        return request.user_agent.string[:_LONGEST_BROWSER], request.remote_addr or ""
 
     def _why_off(self) -> str:
         if self._request is not None and (self._request.endpoint or "").endswith("static"):
@@ -139,19 +186,55 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
 
     def _reopened(self) -> None:
         if flask.has_app_context():
-            # On `g`, so that they go with the context whatever becomes of its teardown.
-            flask.g.setdefault(_LATE, []).append(self)
-            flask.request_tearing_down.connect(_save_late, self._app)
+            self._leave_with_context(_LATE)
+
+    def _leased(self) -> None:
+        self._leave_with_context(_LEASED)
+
+    def _leave_with_context(self, why: str) -> None:
+        """Have `_leave` look after it when its context is torn down.
+
+        Noted on `g`, so that it goes with the context whatever becomes of the teardown.
+        """
+        vars(flask.g._get_current_object()).setdefault(why, []).append(self)
+        if not self._app_state.watches_teardown:  # no request pays for it before it must
+            self._app_state.watches_teardown = True
+            flask.request_tearing_down.connect(_leave, self._app)
+
+    def _is_of_this_request(self) -> bool:
+        """A request inside of another one has the same `g`."""
+        return self._request is flask.request._get_current_object()  # type: ignore[attr-defined]
 
 
-def _save_late(app: flask.Flask, exc: BaseException | None = None, **extra: t.Any) -> None:
-    """Save the sessions that were changed in this context after their response had left.
+def _this_context() -> int:
+    """A name of the context around the caller. Copies of a context have a `g` of their own."""
+    try:
+        return id(flask.g._get_current_object())
+    except RuntimeError:
+        return 0
 
-    Receives `request_tearing_down` once there was such a session; before, no request pays for it.
-    """
-    for session in flask.g.pop(_LATE, ()):
+
+def _leave(app: flask.Flask, exc: BaseException | None = None, **extra: t.Any) -> None:
+    """When a context ends: see that nothing is left behind, whether a response was made or not."""
+    noted = vars(flask.g._get_current_object())
+    for session in noted.pop(_LEASED, ()):
+        if session._lease is not None:  # no response gave it back
+            if session._is_of_this_request():
+                session._manager.leave(session)
+            else:
+                noted.setdefault(_LEASED, []).append(session)
+    if _LATE in noted:
+        _save_late(noted, discard=exc is not None)
+
+
+def _save_late(noted: dict[str, t.Any], discard: bool) -> None:
+    """Save what was changed after the response had left."""
+    for session in noted.pop(_LATE):
+        if not session._is_of_this_request():
+            noted.setdefault(_LATE, []).append(session)
+            continue
         try:
-            session._manager.save(session, discard=exc is not None, refresh=False)
+            session._manager.save(session, discard=discard, refresh=False)
         except Exception:
             # The response has left: there is nobody to answer any more.
             logger.exception("Changes to a session after its response could not be saved.")
@@ -218,6 +301,8 @@ class StateSessionInterface(flask_sessions.SessionInterface):
         request = session._request
         if request is None or not self._state.transport.may_outlive(request):
             return
+        if not session._access()[1]:
+            return
         manager, transport = self._state.parts.manager, self._state.transport
         slow = self._state.clock.monotonic() - session._started > _SLOW
         for each in session.cookies():
@@ -239,7 +324,9 @@ class StateSessionInterface(flask_sessions.SessionInterface):
             if session._state == UNOPENED and session._held is None and not session._ended:
                 session._open(())
             outcome = self._state.parts.manager.save(
-                session, discard=discard, refresh=refresh and session.permanent
+                session,
+                discard=discard,
+                refresh=refresh and session._keeps_alive and session.permanent,
             )
         except Exception as error:
             session._turn_off("saving it failed", failed=True)

@@ -8,10 +8,8 @@ import typing as t
 import flask
 
 from .. import signals
-from ..core import envelope
 from ..core.codec import Codec
-from ..errors import SerializationError
-from ..stores.base import Item
+from ..session.items import readable_values
 
 logger: logging.Logger = logging.getLogger("flask_state.session")
 
@@ -21,6 +19,7 @@ _SIGNALS: t.Final = {
     "renewed": signals.session_renewed,
     "conflict": signals.session_conflict,
     "rejected": signals.session_rejected,
+    "probed": signals.session_probed,
     "damaged": signals.session_damaged,
     "store_down": signals.store_down,
     "store_up": signals.store_up,
@@ -48,20 +47,9 @@ def _send_end(app: flask.Flask, codec: Codec, facts: dict[str, t.Any]) -> bool:
     for receiver in signals.session_ended.receivers_for(app):
         try:
             with app.app_context():
-                app.ensure_sync(receiver)(app, items=_values(codec, items), **facts)
+                values = readable_values(codec, facts["handle"], items)
+                app.ensure_sync(receiver)(app, items=values, **facts)
         except Exception:
             good = False
             logger.exception("A receiver of session_ended failed; it will be told again.")
     return good
-
-
-def _values(codec: Codec, items: dict[str, Item]) -> dict[str, t.Any]:
-    values = {}
-    for name in sorted(items, key=lambda name: items[name].position):
-        value = items[name].value
-        try:
-            if value[:2] == envelope.PLAIN:
-                values[name] = codec.loads(value[2:])
-        except SerializationError:
-            logger.warning("An item of an ended session could not be read and is left out.")
-    return values

@@ -58,6 +58,15 @@ GOOD: t.Final[dict[str, list[tuple[t.Any, t.Any]]]] = {
     "SESSION_ON_CONFLICT": [("signal", "signal"), ("error", "error"), (None, "signal")],
     "SESSION_ON_OUTAGE": [("error", "error"), ("empty", "empty"), (None, "error")],
     "SESSION_SAVE_ON_ERROR": [(True, True), ("false", False), (None, False)],
+    "SESSION_ACCESS": [
+        *((each, each) for each in ("auto", "exclusive", "merge", "readonly", "off")),
+        (None, "auto"),
+    ],
+    "SESSION_LOCK_WAIT": [*_SECONDS, (None, 10.0)],
+    "SESSION_LOCK_QUEUE": [(1, 1), ("64", 64), (2.0, 2), (None, 32)],
+    "SESSION_LOCK_MAX": [*_SECONDS, (None, 600.0)],
+    "SESSION_MAX_PER_OWNER": [(1, 1), ("5", 5), (None, None)],
+    "SESSION_PROBE_LIMIT": [(1, 1), ("100", 100), (None, 20)],
     "SESSION_ADOPT_COOKIES": [(False, False), ("yes", True), (None, True)],
     "SESSION_SWEEP_INTERVAL": [*_SECONDS, (0, 0.0), (None, 60.0)],
 }
@@ -73,6 +82,12 @@ BAD: t.Final[dict[str, list[t.Any]]] = {
     "SESSION_ON_CONFLICT": ["", "raise", "Error", True, ["error"], {}],
     "SESSION_ON_OUTAGE": ["", "ignore", 1, []],
     "SESSION_SAVE_ON_ERROR": ["maybe", 7],
+    "SESSION_ACCESS": ["", "write", True, ["merge"], 1],
+    "SESSION_LOCK_WAIT": [*_NOT_NUMBERS, 0, -1, True],
+    "SESSION_LOCK_QUEUE": [*_NOT_NUMBERS, 0, -1, 1.5, True],
+    "SESSION_LOCK_MAX": [*_NOT_NUMBERS, 0, -1, True],
+    "SESSION_MAX_PER_OWNER": [*_NOT_NUMBERS, 0, -1, 2.5, True],
+    "SESSION_PROBE_LIMIT": [*_NOT_NUMBERS, 0, -1, 0.5, True],
     "SESSION_ADOPT_COOKIES": ["", "perhaps"],
     "SESSION_SWEEP_INTERVAL": [*_NOT_NUMBERS, -1, True],
 }

@@ -1,137 +1,22 @@
-"""What a request did, as a `Change`: without HTTP, and without a store.
-
-The store here is a script: it answers with the record it was given and keeps what it was sent.
-"""
+"""What a request did, as a `Change`."""
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import typing as t
 
 import pytest
 
-from flask_state.build import Parts
-from flask_state.build import build
-from flask_state.core.codec import Codec
-from flask_state.core.keyring import Keyring
 from flask_state.core.sentinels import MISSING
-from flask_state.core.settings import Settings
-from flask_state.errors import SerializationError
-from flask_state.session.data import SessionData
-from flask_state.session.ids import Id
-from flask_state.session.ids import Ids
 from flask_state.stores.base import Change
-from flask_state.stores.base import Committed
 from flask_state.stores.base import Edit
-from flask_state.stores.base import Facts
 from flask_state.stores.base import Item
-from flask_state.stores.base import Loaded
-from flask_state.testing import FakeClock
-
-NOW: t.Final = 1_800_000_000.0
-ID: t.Final = Ids().new()
-KEYS: t.Final = Keyring([b"the current secret of the tests"])
-IDLE: t.Final = 1000.0
-
-
-def encoded(value: t.Any) -> bytes:
-    """An item's bytes."""
-    return b"\x01\x00" + Codec().dumps(value)
-
-
-class Script:
-    """Stands for a store: holds one record, applies nothing."""
-
-    engine = "script"
-    shared = "process"
-
-    def __init__(self, facts: Facts, items: dict[str, t.Any]) -> None:
-        self.facts = facts
-        self.items = {
-            name: Item(encoded(value), version=3, position=index)
-            for index, (name, value) in enumerate(items.items())
-        }
-        self.sent: list[tuple[str, Change, int | None]] = []
-        self.asked: list[tuple[str, ...] | None] = []
-
-    def load(self, locator: str, proofs: t.Any, names: t.Any) -> Loaded | None:
-        """The record, or the named part of it."""
-        self.asked.append(names)
-        items = (
-            self.items if names is None else {n: self.items[n] for n in names if n in self.items}
-        )
-        complete = len(items) == len(self.items)
-        return Loaded(self.facts, dict(items), complete, 0, False, NOW)
-
-    def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
-        """Keep the change."""
-        self.sent.append((locator, change, fence))
-        facts = self.facts._replace(proof=change.proof or self.facts.proof)
-        return Committed(None, (), facts)
-
-    def note(self, name: str, value: bytes) -> None:
-        """Nothing was kept before."""
-
-
-class Work:
-    """One request's session over a script.
-
-    :param items: what is stored; None for a visitor without a session.
-    """
-
-    def __init__(self, items: dict[str, t.Any] | None = None, **more: t.Any) -> None:
-        own = {name: more.pop(name) for name in list(more) if name in Facts._fields}
-        size = sum(len(name) + len(encoded(value)) for name, value in (items or {}).items())
-        facts = Facts(
-            proof=KEYS.proofs("session-id", ID.text)[0],
-            created=NOW - 50,
-            touched=NOW - 50,
-            expires=NOW - 50 + 1.1 * IDLE,
-            renewed=NOW - 50,
-            version=5,
-            fence=7,
-            size=size,
-        )
-        self.script = Script(facts._replace(**own), items or {})
-        self.parts = parts(self.script, Settings(**more))
-        self.user = _Data(self.parts, ID if items is not None else None)
-
-    def change(self) -> Change | None:
-        """What the request's save sends; at most one thing."""
-        self.parts.manager.save(self.user, discard=False, refresh=False)
-        assert len(self.script.sent) <= 1
-        return self.script.sent[0][1] if self.script.sent else None
-
-
-class _Data(SessionData):
-    def __init__(self, parts: Parts, id: Id | None) -> None:
-        super().__init__()
-        self._manager = parts.manager
-        self._text = id
-
-    def _presented(self) -> cabc.Sequence[str]:
-        return [self._text.text] if self._text is not None else []
-
-
-def parts(script: Script, settings: Settings) -> Parts:
-    """The parts of an application, over a script."""
-    return build(
-        settings,
-        codec=Codec(),
-        ids=Ids(),
-        clock=FakeClock(NOW),
-        keyring=lambda: KEYS,
-        idle_timeout=lambda: IDLE,
-        session_url=lambda: script,
-        sweeps=lambda: False,
-        notify=lambda event, **facts: True,
-    )
-
-
-STORED: t.Final = {"user": "ann", "cart": [1, {"n": 2}], "seen": 7}
-
-Doing = cabc.Callable[[SessionData], t.Any]
-
+from tests.session.script import ID
+from tests.session.script import IDLE
+from tests.session.script import NOW
+from tests.session.script import STORED
+from tests.session.script import Doing
+from tests.session.script import Work
+from tests.session.script import encoded
 
 # Nothing to say
 
@@ -413,111 +298,3 @@ def test_a_write_needs_no_look_at_the_items() -> None:
     work = Work(STORED)
     work.user["other"] = 1
     assert work.script.asked in ([("other",)], [()])
-
-
-# Sizes
-
-
-def sized(limit: int, items: dict[str, t.Any] | None = None) -> Work:
-    """A request of a session that may take so many bytes."""
-    return Work(items, session_max_bytes=limit)
-
-
-def test_a_session_that_fits_exactly_is_stored() -> None:
-    size = len("user") + len(encoded("x" * 100))
-    work = sized(size)
-    work.user["user"] = "x" * 100
-    assert work.change() is not None
-    work = sized(size - 1)
-    work.user["user"] = "x" * 100
-    with pytest.raises(SerializationError):
-        work.change()
-
-
-def test_the_error_names_the_largest_items_with_their_sizes() -> None:
-    work = sized(1000)
-    work.user.update({"small": 1, "huge": "h" * 3000, "big": "b" * 2000, "mid": "m" * 500})
-    with pytest.raises(SerializationError) as caught:
-        work.change()
-    message = str(caught.value)
-    assert caught.value.key == "huge"
-    order = [message.index(repr(name)) for name in ("huge", "big", "mid")]
-    assert order == sorted(order)
-    assert "small" not in message
-    assert f"{len(encoded('h' * 3000)):,}" in message
-    assert "1,000" in message
-    assert "STATE_SESSION_MAX_BYTES" in message
-
-
-def test_stored_items_are_named_too() -> None:
-    work = sized(1000, {"old": "o" * 900, "user": "ann"})
-    assert dict(work.user)
-    work.user["new"] = "n" * 200
-    with pytest.raises(SerializationError) as caught:
-        work.change()
-    assert "'old'" in str(caught.value)
-    assert caught.value.key == "old"
-
-
-def test_an_item_that_replaces_another_counts_once() -> None:
-    for read in (True, False):
-        work = sized(1000, {"blob": "o" * 900, "user": "ann"})
-        assert not read or work.user["blob"]
-        assert work.user["user"] == "ann"
-        work.user["blob"] = "n" * 900
-        assert work.change() is not None
-
-
-def test_items_that_were_not_looked_at_count() -> None:
-    work = sized(1000, {"blob": "o" * 900, "user": "ann"})
-    work.user["more"] = "n" * 200
-    with pytest.raises(SerializationError):
-        work.change()
-
-
-def test_what_grows_inside_counts() -> None:
-    work = sized(1000, {"cart": ["x" * 900]})
-    work.user["cart"].append("y" * 200)
-    with pytest.raises(SerializationError, match="'cart'"):
-        work.change()
-
-
-def test_a_session_that_shrinks_is_never_refused() -> None:
-    work = sized(100, {"blob": "o" * 900, "user": "ann"})
-    work.user["blob"] = "n" * 800
-    assert work.change() is not None
-    work = sized(100, {"blob": "o" * 900, "user": "ann"})
-    del work.user["user"]
-    assert work.change() is not None
-
-
-def test_clearing_makes_room() -> None:
-    work = sized(1000, {"blob": "o" * 900})
-    work.user.clear()
-    work.user["new"] = "n" * 900
-    assert work.change() is not None
-
-
-def test_removing_makes_room() -> None:
-    work = sized(1000, {"blob": "o" * 900, "user": "ann"})
-    work.user["new"] = "n" * 900
-    del work.user["blob"]
-    assert work.change() is not None
-
-
-@pytest.mark.parametrize("value", [object(), {"a": [object()]}, lambda: 0])
-def test_what_cannot_be_stored_is_named_and_nothing_is_sent(value: t.Any) -> None:
-    work = Work(STORED)
-    work.user["good"] = 1
-    work.user["bad"] = value
-    with pytest.raises(SerializationError, match=r"session\['bad'\]") as caught:
-        work.change()
-    assert caught.value.key == "bad"
-    assert work.script.sent == []
-
-
-@pytest.mark.parametrize("name", [1, None, b"a", ("a",), 1.5])
-def test_names_are_text(name: t.Any) -> None:
-    work = Work()
-    with pytest.raises(SerializationError, match="of type str"):
-        work.user[name] = 1

@@ -1,4 +1,4 @@
-"""Security statements S17 to S22: ends. A test's name holds the statement's number."""
+"""Security statements S17 to S19 and S22: ends. A test's name holds the statement's number."""
 
 from __future__ import annotations
 
@@ -11,55 +11,22 @@ import typing as t
 import pytest
 
 from flask_state import session
+from tests.session.ending import DAY
+from tests.session.ending import ENDS
+from tests.session.ending import End
+from tests.session.ending import by_end
+from tests.session.ending import count
+from tests.session.ending import lengthen
+from tests.session.ending import own
+from tests.session.ending import owned
+from tests.session.ending import persist
+from tests.session.ending import read
+from tests.session.ending import renew
+from tests.session.ending import signed_in
+from tests.session.ending import write
 from tests.session.site import Site
 from tests.session.site import Visit
 from tests.source import ROOT
-
-DAY: t.Final = 86_400.0
-
-End = cabc.Callable[[Site, str], t.Any]
-"""Ends the session with this id, from outside of the request that a test looks at."""
-
-
-def _in_app(run: cabc.Callable[[Site, str], t.Any]) -> End:
-    def end(site: Site, id: str) -> t.Any:
-        with site.app.app_context():
-            return run(site, id)
-
-    return end
-
-
-def _visiting(task: cabc.Callable[[], t.Any]) -> End:
-    return lambda site, id: site.visit(f"session={id}", task)
-
-
-ENDS: t.Final[dict[str, End]] = {
-    "abandon": _visiting(lambda: session.abandon()),
-    "clear": _visiting(lambda: session.clear()),
-    "pop all": _visiting(lambda: [session.pop(name) for name in list(session)]),
-    "end": _in_app(lambda site, id: site.state.sessions.end(id[:10])),
-    "end all": _in_app(lambda site, id: site.state.sessions.end_all("ann")),
-}
-by_end: t.Final = pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-
-
-def signed_in(site: Site) -> str:
-    """The id of a session of the owner ann."""
-    browser, id = site.sign_in(user="ann", secret="a value to forget")
-    site.visit(browser, lambda: setattr(session, "owner", "ann"))
-    return id
-
-
-def count(site: Site) -> int:
-    """How many sessions live."""
-    with site.app.app_context():
-        return site.state.sessions.count()
-
-
-def owned(site: Site, owner: str = "ann") -> int:
-    """How many sessions of an owner live."""
-    with site.app.app_context():
-        return len(site.state.sessions.find(owner))
 
 
 def attributes(visit: Visit) -> set[str]:
@@ -179,32 +146,8 @@ def test_s17_ended_values_are_forgotten_when_they_were_delivered(site: Site) -> 
 # S18
 
 
-def _write() -> None:
-    session["late"] = True
-
-
-def _read() -> None:
-    session.get("user")
-
-
-def _renew() -> None:
-    session.regenerate()
-
-
-def _own() -> None:
-    session.owner = "ann"
-
-
-def _lengthen() -> None:
-    session.timeout = 90 * DAY
-
-
-def _persist() -> None:
-    session.permanent = True
-
-
 @by_end
-@pytest.mark.parametrize("late", [_write, _read, _renew, _own, _lengthen, _persist])
+@pytest.mark.parametrize("late", [write, read, renew, own, lengthen, persist])
 def test_s18_nothing_that_finishes_later_revives_it(
     site: Site, end: End, late: cabc.Callable[[], None]
 ) -> None:
@@ -247,7 +190,7 @@ def test_s18_a_late_write_is_told(site: Site, end: End) -> None:
     def slow() -> None:
         assert session["user"] == "ann"
         end(site, id)
-        _write()
+        write()
 
     site.visit(f"session={id}", slow)
     assert [each["reason"] for each in site.named("session_conflict")] == ["gone"]
@@ -274,7 +217,7 @@ def test_s18_a_swept_record_is_not_made_again_by_a_late_write(site: Site) -> Non
         assert session["user"] == "ann"
         ENDS["abandon"](site, id)
         site.sweep()
-        _write()
+        write()
 
     site.visit(f"session={id}", slow)
     assert count(site) == 0
@@ -291,154 +234,9 @@ def test_s19_a_cookie_replayed_after_the_end_is_anonymous(site: Site, end: End) 
         assert site.items(f"session={id}") == {}
         assert site.items(f"session={id}.p") == {}
         site.sweep()
-    writing = site.visit(f"session={id}", _write)
+    writing = site.visit(f"session={id}", write)
     assert writing.cookie
     assert writing.cookie[:10] != id[:10]
-
-
-# S20, S21: limits
-
-
-def limited(url: str, idle: float = 1000, absolute: float | None = None, **more: t.Any) -> Site:
-    """A site with these timeouts."""
-    return Site(
-        url, STATE_SESSION_IDLE_TIMEOUT=idle, STATE_SESSION_ABSOLUTE_TIMEOUT=absolute, **more
-    )
-
-
-def test_s20_the_idle_limit_is_kept(url: str) -> None:
-    site = limited(url)
-    id = signed_in(site)
-    site.clock.advance(999)
-    assert site.items(f"session={id}")["user"] == "ann"
-    site.clock.advance(1100)
-    assert site.items(f"session={id}") == {}
-    site.close()
-
-
-def test_s20_the_absolute_limit_is_kept_however_busy_the_session(url: str) -> None:
-    site = limited(url, idle=1000, absolute=5000)
-    id = signed_in(site)
-    for step in range(49):
-        site.clock.advance(100)
-        task = _write if step % 2 else _read
-        site.visit(f"session={id}", task)
-        with site.app.app_context():
-            (info,) = site.state.sessions.find("ann")
-        assert info.expires <= info.created + 5000
-    assert site.items(f"session={id}")
-    site.clock.advance(99.9)
-    assert site.items(f"session={id}")
-    site.clock.advance(0.1)
-    assert site.items(f"session={id}") == {}
-    assert count(site) == 0
-    site.close()
-
-
-def test_s20_a_timeout_of_its_own_does_not_pass_the_absolute_limit(url: str) -> None:
-    site = limited(url, idle=1000, absolute=5000)
-    id = signed_in(site)
-    site.visit(f"session={id}", _lengthen)
-    site.clock.advance(4999)
-    assert site.items(f"session={id}")
-    site.clock.advance(1)
-    assert site.items(f"session={id}") == {}
-    site.close()
-
-
-def test_s20_regeneration_does_not_start_the_absolute_limit_again(url: str) -> None:
-    site = limited(url, idle=4000, absolute=5000)
-    id = signed_in(site)
-    for _ in range(4):
-        site.clock.advance(1200)
-        renewed = site.visit(f"session={id}", _renew).cookie
-        assert renewed
-        id = renewed
-    site.clock.advance(200)
-    assert site.items(f"session={id}") == {}
-    site.close()
-
-
-@pytest.mark.parametrize(
-    ("idle", "absolute"), [(100, None), (10_000, 150), (100, 150)], ids=["idle", "absolute", "both"]
-)
-def test_s20_tightened_settings_hold_for_sessions_stored_before(
-    url: str, idle: float, absolute: float | None
-) -> None:
-    before = limited(url, idle=10_000)
-    id = signed_in(before)
-    before.clock.advance(200)
-    after = limited(before.store, idle, absolute, clock=before.clock)  # type: ignore[arg-type]
-    assert after.items(f"session={id}") == {}
-    assert before.items(f"session={id}") == {}, "it is over, for good"
-    after.sweep()
-    assert [each["reason"] for each in after.named("session_ended")] == ["expired"]
-    before.close()
-
-
-def test_s20_loosened_settings_hold_from_the_next_use(url: str) -> None:
-    before = limited(url, idle=100)
-    id = signed_in(before)
-    after = limited(before.store, idle=10_000, clock=before.clock)  # type: ignore[arg-type]
-    before.clock.advance(90)
-    assert after.items(f"session={id}")
-    before.clock.advance(9_999)
-    assert after.items(f"session={id}")
-    before.close()
-
-
-def test_s20_what_the_client_says_of_times_counts_nothing(url: str) -> None:
-    site = limited(url, idle=100)
-    visit = site.visit(
-        None, lambda: (session.update(user="ann"), setattr(session, "permanent", True))
-    )
-    assert visit.cookie
-    assert visit.cookie.endswith(".p")
-    site.clock.advance(111)
-    assert site.items(f"session={visit.cookie}; Max-Age=99999999; Expires=never") == {}
-    site.close()
-
-
-@pytest.mark.parametrize("swept", [False, True], ids=["not swept", "swept"])
-def test_s21_an_expired_record_is_never_returned(url: str, swept: bool) -> None:
-    site = limited(url)
-    id = signed_in(site)
-    site.clock.advance(1100)
-    if swept:
-        site.sweep()
-    for task in (lambda: dict(session), lambda: session.get("user"), lambda: "user" in session):
-        assert not site.visit(f"session={id}", task).value
-    for end in ("end", "end all"):
-        assert not ENDS[end](site, id)
-    assert (count(site), owned(site)) == (0, 0)
-    assert site.visit(f"session={id}", _write).cookie
-    assert site.items(f"session={id}") == {}
-    site.close()
-
-
-def test_s21_a_record_that_expires_under_a_request_is_not_lengthened_by_it(url: str) -> None:
-    site = limited(url)
-    id = signed_in(site)
-
-    def slow() -> None:
-        assert session["user"] == "ann"
-        site.clock.advance(1100)
-        _write()
-
-    visit = site.visit(f"session={id}", slow)
-    assert visit.response.headers.getlist("Set-Cookie") == []
-    assert count(site) == 0
-    site.close()
-
-
-def test_s21_an_expired_session_is_delivered_as_such(url: str) -> None:
-    site = limited(url)
-    id = signed_in(site)
-    site.clock.advance(1100)
-    site.sweep()
-    (ended,) = site.named("session_ended")
-    assert (ended["handle"], ended["reason"], ended["owner"]) == (id[:10], "expired", "ann")
-    site.close()
 
 
 # S22
@@ -474,8 +272,8 @@ def test_s22_a_request_under_way_loses_its_changes(site: Site) -> None:
     def slow() -> None:
         assert session["user"] == "ann"
         ENDS["end all"](site, id)
-        _own()
-        _write()
+        own()
+        write()
 
     site.visit(f"session={id}", slow)
     assert (count(site), owned(site)) == (0, 0)

@@ -343,3 +343,15 @@ def test_s08_a_cookie_of_another_name_is_not_looked_at(site: Site, name: str) ->
     site.store.calls.clear()
     assert site.items(f"{name}={id}") == {}
     assert site.store.calls == []
+
+
+@pytest.mark.parametrize("grace", [0, 10])
+def test_s08_a_replaced_id_does_not_shadow_a_valid_one(site: Site, grace: float) -> None:
+    """Two cookies of one name: the first was good until a moment ago."""
+    browser, old = site.sign_in(user="ann")
+    visit = site.visit(browser, lambda: session.regenerate(grace=grace))
+    new = (visit.cookie or "").removesuffix(".p")
+    site.clock.advance(grace)
+    _, other = site.sign_in(user="bob")
+    assert site.items(f"session={old}; session={new}") == {"user": "ann"}
+    assert site.items(f"session={old}; session={other}") == {"user": "bob"}

@@ -233,17 +233,6 @@ def test_s11_a_request_that_ignores_the_session_never_sends_an_old_id(site: Site
     assert slow.cookie is None
 
 
-@pytest.mark.parametrize("grace", [0, 10])
-def test_s08_a_replaced_id_does_not_shadow_a_valid_one(site: Site, grace: float) -> None:
-    """Two cookies of one name: the first was good until a moment ago."""
-    browser, old = site.sign_in(user="ann")
-    new = new_id(site.visit(browser, lambda: session.regenerate(grace=grace)))
-    site.clock.advance(grace)
-    _, other = site.sign_in(user="bob")
-    assert site.items(f"session={old}; session={new}") == {"user": "ann"}
-    assert site.items(f"session={old}; session={other}") == {"user": "bob"}
-
-
 # S12: the grace of a renewal that isn't about rights
 
 

@@ -27,7 +27,7 @@ from flask_state.stores.base import GONE
 from flask_state.stores.base import REVOKED
 from flask_state.stores.base import Change
 from flask_state.stores.base import Edit
-from flask_state.stores.base import Ended
+from flask_state.stores.base import Record
 from flask_state.stores.base import SessionStore
 from flask_state.stores.lmdb.bytes import LMDBByteStore
 from flask_state.stores.memory.bytes import MemoryByteStore
@@ -38,7 +38,7 @@ from flask_state.testing.items import OTHER
 from flask_state.testing.items import PROOF
 from flask_state.testing.items import create
 from flask_state.testing.items import values
-from flask_state.testing.sessions import run_threads
+from flask_state.testing.threads import run_threads
 
 LOCATOR = "abcdefghij"
 
@@ -106,9 +106,9 @@ def set_item(name: str, value: bytes = b"2", **more: t.Any) -> Change:
     return Change(items={name: Edit(value, 1, name == "a")}, **more)
 
 
-def claim_all(store: SessionStore) -> list[Ended]:
+def claim_all(store: SessionStore) -> list[Record]:
     """Claim until nothing comes any more."""
-    claimed: list[Ended] = []
+    claimed: list[Record] = []
     while batch := store.claim(10, 60):
         claimed += batch
     return claimed

@@ -76,10 +76,14 @@ class Flaky:
         return getattr(self._inner, name)
 
     def load(
-        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+        self,
+        locator: str,
+        proofs: cabc.Sequence[bytes],
+        names: cabc.Sequence[str] | None,
+        lease: float | None = None,
     ) -> Loaded | None:
         self._called("load")
-        loaded: Loaded | None = self._inner.load(locator, proofs, names)
+        loaded: Loaded | None = self._inner.load(locator, proofs, names, lease)
         if loaded is None:
             return None
         items = {

@@ -37,7 +37,7 @@ class NewerBytes(Exception):
     """The bytes were written by a version of flask_state whose format is unknown to this one."""
 
 
-class Record(t.NamedTuple):
+class Blob(t.NamedTuple):
     """All that is kept under a locator."""
 
     facts: Facts
@@ -125,13 +125,13 @@ def unframe(key: str, data: bytes) -> list[t.Any]:
     return value
 
 
-def pack(key: str, record: Record) -> bytes:
+def pack(key: str, record: Blob) -> bytes:
     """The bytes of a record."""
     items = [[name, *item] for name, item in record.items.items()]
     return frame(key, [record.listed, list(record.facts), items])
 
 
-def unpack(key: str, data: bytes) -> Record:
+def unpack(key: str, data: bytes) -> Blob:
     """The record in such bytes. Facts that a later version added at their end are ignored.
 
     :raise NewerBytes: their format is unknown.
@@ -141,12 +141,12 @@ def unpack(key: str, data: bytes) -> Record:
         listed, facts, rows = unframe(key, data)
         # As `Item(...)` does, in less than half the time: it is most of a load.
         items = {name: _new(Item, (value, version, at)) for name, value, version, at in rows}
-        return Record(Facts(*facts[:_FIELDS]), items, listed)
+        return Blob(Facts(*facts[:_FIELDS]), items, listed)
     except (ValueError, TypeError) as error:
         raise DamagedRecord("the record can't be read") from error
 
 
-def readable(key: str, data: bytes | None) -> Record | None:
+def readable(key: str, data: bytes | None) -> Blob | None:
     """The record in such bytes, or None where there is none that can be read."""
     try:
         return unpack(key, data) if data is not None else None
@@ -154,7 +154,7 @@ def readable(key: str, data: bytes | None) -> Record | None:
         return None
 
 
-def blank(now: float) -> Record:
+def blank(now: float) -> Blob:
     """A record in place of one that can't be read, alive just long enough to be ended."""
     facts = Facts(proof=b"", created=now, touched=now, expires=now + 1.0, renewed=now)
-    return Record(facts, {}, facts.expires)
+    return Blob(facts, {}, facts.expires)

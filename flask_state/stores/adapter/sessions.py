@@ -9,6 +9,7 @@ from ...core.clock import Clock
 from ...core.clock import SystemClock
 from ...core.sentinels import MISSING
 from ...errors import StoreError
+from .. import polling
 from .. import rules
 from ..base import CONFLICT
 from ..base import EXISTS
@@ -17,11 +18,11 @@ from ..base import ByteStore
 from ..base import Change
 from ..base import Committed
 from ..base import DamagedRecord
-from ..base import Ended
 from ..base import Found
 from ..base import Loaded
+from ..base import Record
+from .blobs import Blob
 from .blobs import NewerBytes
-from .blobs import Record
 from .blobs import Step
 from .blobs import blank
 from .blobs import exchange
@@ -39,6 +40,8 @@ _PATIENCE = 60.0
 _NEWER_AGAIN = 3600.0
 """Seconds after which a record of a newer format is looked at again."""
 _LOOKS_PER_CLAIM = 4
+_HOLDER = b"?"
+"""Who holds a lease: nobody can tell, and so nobody can see that they are gone."""
 
 
 class ByteSessionStore:
@@ -82,24 +85,22 @@ class ByteSessionStore:
         return self._store.shared
 
     def load(
-        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+        self,
+        locator: str,
+        proofs: cabc.Sequence[bytes],
+        names: cabc.Sequence[str] | None,
+        lease: float | None = None,
     ) -> Loaded | None:
-        """Answer `SessionStore.load`, always with all items: they are here already."""
+        """Answer `SessionStore.load`, always with all items: they are here already.
+
+        A lease costs a put as well. It is never known that its holder's process is gone.
+        """
         key = key_of("s", locator)
-        found = self._store.get(key)
-        if found is None:
-            return None
-        try:
-            record = unpack(key, found[0])
-        except NewerBytes:
-            return None
-        now = self._clock.time()
-        if not rules.lives(record.facts, now):
-            return None
-        match = rules.match(record.facts, proofs, now)
-        if match is None:
-            return rules.superseded(record.facts, proofs, now)
-        return Loaded(record.facts, record.items, True, match[0], match[1], now)
+        if lease is None:
+            found = self._store.get(key)
+            step = self._open(key, found and found[0], proofs, lease)
+            return step.answer
+        return exchange(self._store, key, lambda data: self._open(key, data, proofs, lease))
 
     def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
         """Answer `SessionStore.commit`.
@@ -126,10 +127,19 @@ class ByteSessionStore:
             self._disown(locator, done.facts.owner)
         return done
 
-    def claim(self, limit: int, lease: float) -> list[Ended]:
+    def wait(self, locator: str, fence: int, timeout: float) -> None:
+        """Answer `SessionStore.wait`, with a get every few milliseconds."""
+
+        def over() -> bool:
+            record = self._get(locator)
+            return record is None or rules.is_over(record.facts, fence, self._clock.time())
+
+        polling.until(over, timeout)
+
+    def claim(self, limit: int, lease: float) -> list[Record]:
         """Answer `SessionStore.claim`. A record that can't be read is removed."""
         now = self._clock.time()
-        claimed: list[Ended] = []
+        claimed: list[Record] = []
         looks = limit * _LOOKS_PER_CLAIM
         for minute, entries in self._due.due(now):
             while entries and looks > 0 and len(claimed) < limit:
@@ -173,6 +183,31 @@ class ByteSessionStore:
         records = (self._get(locator) for locator in self._due.locators())
         return sum(record is not None and rules.lives(record.facts, now) for record in records)
 
+    def scan(self, cursor: str, limit: int) -> tuple[list[Found], str]:
+        """Answer `SessionStore.scan`, by locator. Every page reads the index of them all."""
+        now = self._clock.time()
+        after = sorted(each for each in self._due.locators() if each > cursor)
+        page = after[:limit]
+        records = ((locator, self._get(locator)) for locator in page)
+        living = [
+            Found(locator, record.facts)
+            for locator, record in records
+            if record is not None and rules.lives(record.facts, now)
+        ]
+        return living, page[-1] if len(page) < len(after) else ""
+
+    def inspect(self, locator: str) -> Record | None:
+        """Answer `SessionStore.inspect`."""
+        key = key_of("s", locator)
+        found = self._store.get(key)
+        try:
+            record = unpack(key, found[0]) if found is not None else None
+        except NewerBytes:
+            return None
+        if record is None or not rules.lives(record.facts, self._clock.time()):
+            return None
+        return Record(locator, record.facts, record.items)
+
     def note(self, name: str, value: bytes) -> bytes | None:
         """Answer `SessionStore.note`."""
         return exchange(
@@ -185,13 +220,42 @@ class ByteSessionStore:
         """Close the byte store."""
         self._store.close()
 
-    def _get(self, locator: str) -> Record | None:
+    def _open(
+        self, key: str, data: bytes | None, proofs: cabc.Sequence[bytes], lease: float | None
+    ) -> Step[Loaded | None]:
+        """What `load` answers, and what becomes of a record that is leased or wanted."""
+        try:
+            record = unpack(key, data) if data is not None else None
+        except NewerBytes:
+            return Step(None)
+        now = self._clock.time()
+        if record is None or not rules.lives(record.facts, now):
+            return Step(None)
+        facts = record.facts
+        match = rules.match(facts, proofs, now)
+        if match is None:
+            return Step(rules.superseded(facts, proofs, now))
+        loaded = Loaded(facts, record.items, True, match[0], match[1], now)
+        if lease is None:
+            return Step(loaded)
+        if rules.is_leased(facts, now):
+            after = facts._replace(wanted=True)
+            answer = rules.busy(after, match, now)
+        else:
+            after = rules.granted(facts, _HOLDER, now + lease)
+            answer = loaded._replace(facts=after)
+        if after == facts:
+            return Step(answer)
+        data = pack(key, record._replace(facts=after))
+        return Step(answer, data, facts.expires - now + DAY)
+
+    def _get(self, locator: str) -> Blob | None:
         key = key_of("s", locator)
         found = self._store.get(key)
         return readable(key, found[0]) if found is not None else None
 
     def _decide(
-        self, locator: str, before: Record | None, change: Change, fence: int | None, now: float
+        self, locator: str, before: Blob | None, change: Change, fence: int | None, now: float
     ) -> Step[Committed]:
         """What becomes of a record, once the indexes lead to what it will be."""
         facts, items, listed = before if before is not None else (None, {}, 0.0)
@@ -216,7 +280,7 @@ class ByteSessionStore:
             self._owners.add(after.owner, locator, listed, now)
         # Should the entry be lost to its end, an ended record comes up at its former deadline.
         deadline = after.expires if facts is None else max(after.expires, facts.expires)
-        data = pack(key_of("s", locator), Record(after, items, listed))
+        data = pack(key_of("s", locator), Blob(after, items, listed))
         return Step(done, data, deadline - now + DAY)
 
     def _disown(self, locator: str, owner: str | None) -> None:
@@ -225,11 +289,11 @@ class ByteSessionStore:
             with contextlib.suppress(StoreError):
                 self._owners.remove(owner, [locator], self._clock.time())
 
-    def _claim(self, minute: int, batch: list[Entry], now: float, lease: float) -> list[Ended]:
+    def _claim(self, minute: int, batch: list[Entry], now: float, lease: float) -> list[Record]:
         """See to entries that are due: make new ones, claim, and only then strike them out."""
         done: list[Entry] = []
         again: list[Entry] = []
-        ready: list[tuple[str, Record, int]] = []
+        ready: list[tuple[str, Blob, int]] = []
         for entry in batch:
             locator = entry[1]
             found, when = self._look(locator, now)
@@ -246,7 +310,7 @@ class ByteSessionStore:
         self._due.strike(minute, done, now)
         return [each for each in claims if each is not None]
 
-    def _look(self, locator: str, now: float) -> tuple[tuple[Record, int] | None, float | None]:
+    def _look(self, locator: str, now: float) -> tuple[tuple[Blob, int] | None, float | None]:
         """The record and its version, where there is one; when to look at it again."""
         key = key_of("s", locator)
         found = self._store.get(key)
@@ -262,7 +326,7 @@ class ByteSessionStore:
             return None, None
         return (record, version), record.facts.expires
 
-    def _take(self, locator: str, record: Record, version: int, until: float) -> Ended | None:
+    def _take(self, locator: str, record: Blob, version: int, until: float) -> Record | None:
         """Claim one record, unless somebody else does."""
         facts = rules.claimed(record.facts, until)
         key = key_of("s", locator)
@@ -271,4 +335,4 @@ class ByteSessionStore:
             return None
         if record.facts.end is None:
             self._disown(locator, facts.owner)
-        return Ended(locator, facts, record.items)
+        return Record(locator, facts, record.items)

@@ -19,6 +19,7 @@ from ..base import Item
 from . import layout
 from . import records
 from .edits import PreparedEdit
+from .leasing import Granted
 from .quota import Quota
 
 _RECORD_OVERHEAD = 400
@@ -51,8 +52,11 @@ def apply(
     fence: int | None,
     now: float,
     quota: Quota,
+    granted: Granted | None = None,
 ) -> Committed:
     """Answer `SessionStore.commit`.
+
+    :param granted: what was written with the lease under which the change is made.
 
     Where the facts can't be read, the record can still be ended, which makes its facts anew;
     every other change finds it gone. A damaged item can be replaced and removed.
@@ -61,7 +65,10 @@ def apply(
     """
     key = layout.head_key(locator)
     try:
-        head = records.find_head(txn, key)
+        if granted is not None and txn.get(key) == granted.value:
+            head: layout.Head | None = granted.head
+        else:
+            head = records.find_head(txn, key)
     except layout.NewerRecord:
         return Committed(EXISTS if change.create else GONE)
     except DamagedRecord:

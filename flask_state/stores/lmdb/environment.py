@@ -37,6 +37,7 @@ from .gate import GateTimeout
 from .locks import pauses
 from .opening import LOOK_EVERY
 from .opening import Opened
+from .presence import Presence
 from .records import Transaction
 
 FORK_WAIT: t.Final = 10.0
@@ -69,7 +70,9 @@ class Environment:
         self.folder: Folder = Folder(path)
         self.durable = False
         """Every commit waits for the disk. Set by the first user."""
-        self.users = 0
+        self.users: set[object] = set()
+        self.presence: Presence = Presence(self.folder.presence)
+        """Used in transactions alone. It outlasts what is closed for a fork: so do leases."""
         self.reserved: int = 0
         """Bytes of address space that were granted when it was opened."""
         self._opened: Opened | None = None
@@ -168,8 +171,8 @@ class Environment:
         if self.users or not self._opening.acquire(timeout=_CLOSE_WAIT):
             return
         try:
-            if not self.users:
-                self._shut(_CLOSE_WAIT, settle=True)
+            if not self.users and self._shut(_CLOSE_WAIT, settle=True):
+                self.presence.close()
         finally:
             self._opening.release()
 
@@ -199,6 +202,7 @@ class Environment:
         self._opener = 0
         self._running = {}
         self._copier = Copier(self.folder, self._copy)
+        self.presence.close()
         opened, self._opened = self._opened, None
         if opened is not None or not self._ready_to_fork:
             self._unusable = _INHERITED
@@ -248,6 +252,7 @@ class Environment:
                     if boot.needs_check(self.folder):
                         recovery.recover(self.folder, _OPEN_WAIT)
                         continue  # the directory may be another one now
+                    self.presence.open()
                     return opening.open_folder(self.folder, self.durable)
                 except opening.Damaged as damaged:
                     error = damaged

@@ -12,8 +12,8 @@ import typing as t
 from ...core.clock import SystemClock
 from .. import rules
 from ..base import DamagedRecord
-from ..base import Ended
 from ..base import Facts
+from ..base import Record
 from . import layout
 from . import records
 
@@ -58,7 +58,7 @@ def claim(txn: records.Transaction, now: float, limit: int, lease: float) -> Bat
     return Batch(claimed, looked)
 
 
-def with_items(txn: records.Transaction, claimed: list[tuple[str, Facts]]) -> list[Ended]:
+def with_items(txn: records.Transaction, claimed: list[tuple[str, Facts]]) -> list[Record]:
     """Add the items, none where they are damaged. Nobody changes a claimed record meanwhile."""
     found = []
     for locator, facts in claimed:
@@ -66,7 +66,7 @@ def with_items(txn: records.Transaction, claimed: list[tuple[str, Facts]]) -> li
             items = records.read_items(txn, layout.head_key(locator))
         except DamagedRecord:
             items = {}
-        found.append(Ended(locator, facts, items))
+        found.append(Record(locator, facts, items))
     return found
 
 

@@ -4,6 +4,7 @@
 ``data.mdb``              the data; locked as a file, shared, by whoever has it open
 ``lock.mdb``              LMDB's own; opened by nobody else, or its locks are lost
 ``gate``                  locked by the one writer
+``presence``              a byte of it locked by every process that took a lease
 ``boot``                  since which boot the data is in use, or that it is clean
 ``suspect``               there when the data looked damaged to somebody
 ``copy.mdb``              the latest copy, whole and on the disk
@@ -43,6 +44,7 @@ class Folder:
         self.data: str = os.path.join(path, "data.mdb")
         self.lock_file: str = os.path.join(path, "lock.mdb")
         self.gate: str = os.path.join(path, "gate")
+        self.presence: str = os.path.join(path, "presence")
         self.boot: str = os.path.join(path, "boot")
         self.suspect: str = os.path.join(path, "suspect")
         self.copy: str = os.path.join(path, "copy.mdb")

@@ -62,6 +62,7 @@ _LENGTH = struct.Struct("<I")
 _TIME = struct.Struct(">d")
 _CHUNKS = struct.Struct("<8sQ")
 _FIELDS = len(Facts._fields)
+_OWNER = Facts._fields.index("owner")
 
 
 class NewerRecord(Exception):
@@ -149,8 +150,16 @@ def unframe(key: bytes, value: bytes) -> bytes:
 
 
 def pack_head(key: bytes, facts: Facts, item_count: int, due: float) -> bytes:
-    """A head as it is kept: format, then count, due and the facts as an array."""
-    return frame(key, _FORMAT_BYTE + ormsgpack.packb((item_count, due, *facts)))
+    """A head as it is kept: format, then count, due and the facts as an array.
+
+    An owner may be any text; where it is none that UTF-8 has, its bytes are kept.
+    """
+    try:
+        packed = ormsgpack.packb((item_count, due, *facts))
+    except TypeError:
+        owner = (facts.owner or "").encode("utf-8", "surrogatepass")
+        packed = ormsgpack.packb((item_count, due, *facts[:_OWNER], owner, *facts[_OWNER + 1 :]))
+    return frame(key, _FORMAT_BYTE + packed)
 
 
 def read_head(key: bytes, value: bytes) -> Head:
@@ -168,6 +177,8 @@ def read_head(key: bytes, value: bytes) -> Head:
         raise NewerRecord(f"the facts have format {value[0]}")
     try:
         fields = ormsgpack.unpackb(value[1:-4])
+        if type(fields[_OWNER + 2]) is bytes:
+            fields[_OWNER + 2] = fields[_OWNER + 2].decode("utf-8", "surrogatepass")
         if len(fields) == _FIELDS + 2:
             facts = new(Facts, fields[2:])
         else:

@@ -40,7 +40,7 @@ class Opened:
 
     env: lmdb.Environment
     gate: Gate
-    presence: int
+    in_use: int
     """A descriptor of the data file; its shared lock says that somebody has it open."""
     identity: tuple[int, int] | None
     pid: int
@@ -55,7 +55,7 @@ class Opened:
 
     def leave(self) -> None:
         """Let go of the data file, but not of the environment."""
-        descriptor, self.presence = self.presence, -1
+        descriptor, self.in_use = self.in_use, -1
         if descriptor >= 0:
             os.close(descriptor)
 
@@ -69,26 +69,26 @@ def open_folder(folder: Folder, durable: bool) -> Opened:
     :raise lmdb.Error: whatever else the engine has against it.
     """
     env = _open_environment(folder.path, durable)
-    presence = -1
+    in_use = -1
     try:
         _check(env, folder)
         env.reader_check()
-        presence = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
+        in_use = os.open(folder.data, os.O_RDONLY | os.O_CLOEXEC)
         if durable:
-            _settle(env, folder, presence)
+            _settle(env, folder, in_use)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(folder.copy)  # it would be older every day
         else:
             boot.mark_in_use(folder)
-        try_lock(presence, shared=True)
+        try_lock(in_use, shared=True)
         gate = Gate(folder.gate)
     except BaseException:
         env.close()
-        if presence >= 0:
-            os.close(presence)
+        if in_use >= 0:
+            os.close(in_use)
         raise
     look_at = monotonic() + LOOK_EVERY
-    return Opened(env, gate, presence, folder.identity(), os.getpid(), look_at)
+    return Opened(env, gate, in_use, folder.identity(), os.getpid(), look_at)
 
 
 def may_be_damaged(error: BaseException) -> bool:
@@ -100,12 +100,12 @@ def may_be_damaged(error: BaseException) -> bool:
 
 def settle_and_leave(opened: Opened, folder: Folder) -> None:
     """Say that the data is clean if nobody else has it open. The directory must be locked."""
-    _settle(opened.env, folder, opened.presence)
+    _settle(opened.env, folder, opened.in_use)
     opened.leave()
 
 
-def _settle(env: lmdb.Environment, folder: Folder, presence: int) -> None:
-    if try_lock(presence) and not boot.is_clean(folder):
+def _settle(env: lmdb.Environment, folder: Folder, in_use: int) -> None:
+    if try_lock(in_use) and not boot.is_clean(folder):
         env.sync(True)
         boot.mark_clean(folder)
 

@@ -15,7 +15,9 @@ from ..base import DamagedRecord
 from ..base import Found
 from ..base import Item
 from ..base import Loaded
+from ..base import Record
 from . import layout
+from .leasing import Leasing
 
 Transaction: t.TypeAlias = "lmdb.Transaction[bytes]"
 
@@ -31,8 +33,9 @@ def load(
     proofs: cabc.Sequence[bytes],
     names: cabc.Sequence[str] | None,
     now: float,
+    leasing: Leasing | None = None,
 ) -> Loaded | None:
-    """Answer `SessionStore.load`."""
+    """Answer `SessionStore.load`; in a write transaction if a lease is asked for."""
     key = layout.head_key(locator)
     value = txn.get(key)
     if value is None or len(key) != _KEY_LENGTH:
@@ -47,10 +50,15 @@ def load(
     match = rules.match(facts, proofs, now)
     if match is None:
         return rules.superseded(facts, proofs, now)
+    if leasing is not None:
+        if facts.holder and leasing.is_taken(facts, now):
+            leasing.want(txn, key, head)
+            return rules.busy(facts, match, now)
+        facts = leasing.grant(txn, key, head, now)
     if names is None:
         items = read_items(txn, key)
         if len(items) != head.item_count:
-            raise DamagedRecord(f"{len(items)} of {head.item_count} items are there")
+            raise _incomplete(items, head)
         return Loaded(facts, items, True, match[0], match[1], now)
     items = {}
     prefix = key + b"."
@@ -76,27 +84,44 @@ def find(txn: Transaction, owner: str, now: float) -> list[Found]:
     return found
 
 
-def count(txn: Transaction, after: bytes, limit: int, now: float) -> tuple[int, bytes]:
-    """How many of the next `limit` records live.
+def page(txn: Transaction, after: str, limit: int, now: float) -> tuple[list[Found], str]:
+    """Those of the next `limit` records that live. Those that can't be read are left out.
 
     :param after: where the last call stopped; at first nothing.
-    :return: the number, and where this call stopped, or nothing at the end.
+    :return: the records, and where this call stopped, or nothing at the end.
     """
-    living = 0
+    living: list[Found] = []
     cursor = txn.cursor()
-    found = cursor.set_range(after or layout.HEAD)
     for _ in range(limit):
-        if not found:
-            return living, b""
+        # Behind the items of the last record, whose keys go on with a dot.
+        start = layout.head_key(after) + b"/" if after else layout.HEAD
+        if not cursor.set_range(start):
+            return living, ""
         key, value = cursor.item()
         if not key.startswith(layout.HEAD):
-            return living, b""
+            return living, ""
+        after = key[1:_KEY_LENGTH].decode()
         with contextlib.suppress(DamagedRecord, layout.NewerRecord):
             if len(key) == _KEY_LENGTH:
-                living += rules.lives(layout.read_head(key, value).facts, now)
-        after = key[:_KEY_LENGTH] + b"/"  # behind its items, whose keys go on with a dot
-        found = cursor.set_range(after)
+                facts = layout.read_head(key, value).facts
+                if rules.lives(facts, now):
+                    living.append(Found(after, facts))
     return living, after
+
+
+def inspect(txn: Transaction, locator: str, now: float) -> Record | None:
+    """Answer `SessionStore.inspect`."""
+    key = layout.head_key(locator)
+    try:
+        head = find_head(txn, key) if len(key) == _KEY_LENGTH else None
+    except layout.NewerRecord:
+        return None
+    if head is None or not rules.lives(head.facts, now):
+        return None
+    items = read_items(txn, key)
+    if len(items) != head.item_count:
+        raise _incomplete(items, head)
+    return Record(locator, head.facts, items)
 
 
 def note(txn: Transaction, name: str, value: bytes) -> bytes | None:
@@ -233,6 +258,10 @@ def remove_all(txn: Transaction, prefix: bytes) -> None:
     """Remove everything that starts with a prefix."""
     for key in [key for key, _ in scan(txn, prefix)]:
         txn.delete(key)
+
+
+def _incomplete(items: dict[str, Item], head: layout.Head) -> DamagedRecord:
+    return DamagedRecord(f"{len(items)} of {head.item_count} items are there")
 
 
 def _name(key: bytes, value: bytes) -> str:

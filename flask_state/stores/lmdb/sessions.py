@@ -9,23 +9,28 @@ import typing as t
 
 from ...core.clock import Clock
 from ...core.clock import SystemClock
+from .. import polling
 from ..base import Change
 from ..base import Committed
-from ..base import Ended
 from ..base import Found
 from ..base import Loaded
+from ..base import Record
 from . import changes
 from . import edits
 from . import expiry
+from . import layout
 from . import records
 from .failures import ENGINE
+from .leasing import Granted
+from .leasing import Leasing
+from .leasing import Watch
 from .quota import Quota
 from .sharing import Access
 
 DEFAULT_MAX_BYTES: t.Final = 1 << 30
 DEFAULT_GATE_TIMEOUT: t.Final = 5.0
 
-_COUNTED_AT_ONCE = 5_000
+_SCANNED_AT_ONCE = 5_000
 """Records per read transaction: while one runs, no page is reused."""
 _LOOKED_AT = 5_000
 """Entries that one claim takes up at least, if it finds so many due."""
@@ -65,18 +70,38 @@ class LMDBSessionStore:
         self._clock = clock or SystemClock()
         self._access = Access(path, durability, gate_timeout)
         self._quota = Quota(max_bytes, self._access.reserved)
+        self._granted: dict[bytes, Granted] = {}
 
     def load(
-        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+        self,
+        locator: str,
+        proofs: cabc.Sequence[bytes],
+        names: cabc.Sequence[str] | None,
+        lease: float | None = None,
     ) -> Loaded | None:
         access = self._access
         environment = access.environment or access.join()
         now = self._clock.time()
-        return environment.read("load", records.load, locator, proofs, names, now)
+        if lease is None:
+            return environment.read("load", records.load, locator, proofs, names, now, None)
+        leasing = layout.new(Leasing, (environment.presence, lease, self._granted))
+        return access.write_with_room(
+            "load",
+            lambda txn: expiry.drop(txn, now),
+            records.load,
+            locator,
+            proofs,
+            names,
+            now,
+            leasing,
+        )
 
     def commit(self, locator: str, change: Change, fence: int | None) -> Committed:
         now = self._clock.time()
         prepared = edits.prepare(locator, change)
+        granted = None
+        if change.lease is not None:
+            granted = self._granted.pop(layout.head_key(locator), None)
         return self._access.write_with_room(
             "commit",
             lambda txn: expiry.drop(txn, now),
@@ -87,12 +112,23 @@ class LMDBSessionStore:
             fence,
             now,
             self._quota,
+            granted,
         )
 
-    def claim(self, limit: int, lease: float) -> list[Ended]:
+    def wait(self, locator: str, fence: int, timeout: float) -> None:
+        """Answer `SessionStore.wait`. A look at what nobody changed costs a few microseconds."""
+        access = self._access
+        watch = Watch((access.environment or access.join()).presence, locator, fence)
+
+        def over() -> bool:
+            return access.read("wait", watch.is_over, self._clock.time())
+
+        polling.until(over, timeout)
+
+    def claim(self, limit: int, lease: float) -> list[Record]:
         now = self._clock.time()
         access = self._access
-        claimed: list[Ended] = []
+        claimed: list[Record] = []
         if not access.read("claim", expiry.anything_due, now):
             return claimed
         looked = 0
@@ -116,12 +152,19 @@ class LMDBSessionStore:
         return sorted(found, key=lambda each: each.facts.created)
 
     def count(self) -> int:
-        now = self._clock.time()
-        total, after = self._access.read("count", records.count, b"", _COUNTED_AT_ONCE, now)
+        found, after = self.scan("", _SCANNED_AT_ONCE)
+        total = len(found)
         while after:
-            more, after = self._access.read("count", records.count, after, _COUNTED_AT_ONCE, now)
-            total += more
+            found, after = self.scan(after, _SCANNED_AT_ONCE)
+            total += len(found)
         return total
+
+    def scan(self, cursor: str, limit: int) -> tuple[list[Found], str]:
+        limit = min(limit, _SCANNED_AT_ONCE)
+        return self._access.read("scan", records.page, cursor, limit, self._clock.time())
+
+    def inspect(self, locator: str) -> Record | None:
+        return self._access.read("inspect", records.inspect, locator, self._clock.time())
 
     def note(self, name: str, value: bytes) -> bytes | None:
         return self._access.write("note", records.note, name, value)

@@ -43,6 +43,7 @@ class Access:
         self._path = os.path.abspath(path)
         self._durable = durability == "disk"
         self._timeout = timeout
+        self._name = object()
         self._leave: t.Callable[[], object] | None = None
         self.environment: Environment | None = None
         """The environment, or None before `join` and after `close`."""
@@ -54,20 +55,19 @@ class Access:
         """
         parent, name = os.path.split(self._path)
         path = os.path.join(os.path.realpath(parent), name)
+        made = Environment(path)
         with _lock:
             if self.environment is not None:
                 return self.environment
-            environment = _environments.get(path)
-            if environment is None:
-                environment = _environments[path] = Environment(path)
+            environment = _environments.setdefault(path, made)
             if environment.users and environment.durable != self._durable:
                 raise ConfigurationError(
                     f"two stores of this process use {path}, one with durability=disk and one "
                     "without; give both the same URL"
                 )
             environment.durable = self._durable
-            environment.users += 1
-            self._leave = weakref.finalize(self, _leave, environment)
+            environment.users.add(self._name)
+            self._leave = weakref.finalize(self, _leave, environment, self._name)
             self.environment = environment
         return environment
 
@@ -128,9 +128,9 @@ class Access:
         return self.write(operation, work, *args)
 
 
-def _leave(environment: Environment) -> None:
-    with _lock:
-        environment.users -= 1
+def _leave(environment: Environment, name: object) -> None:
+    """Takes no lock of this file: the garbage collector may call it inside of one."""
+    environment.users.discard(name)
     environment.close_if_unused()
 
 

@@ -9,23 +9,26 @@ from ...core.clock import Clock
 from ...core.clock import SystemClock
 from ...core.forks import fork_safe_lock
 from ...errors import StoreError
+from .. import polling
 from .. import rules
 from ..base import CONFLICT
 from ..base import Change
 from ..base import Committed
-from ..base import Ended
 from ..base import Facts
 from ..base import Found
 from ..base import Item
 from ..base import Loaded
+from ..base import Record
 
 DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 _RECORD_OVERHEAD = 1000
 """Bytes that CPython spends on an empty record: facts, dicts, heap and table entries."""
 _ITEM_OVERHEAD = 200
+_HOLDER = b"here"
+"""Who holds a lease: all are in this process, and gone with it."""
 
 
-class _Record:
+class _Kept:
     __slots__ = ("cost", "facts", "items")
 
     def __init__(self, facts: Facts, items: dict[str, Item]) -> None:
@@ -54,7 +57,7 @@ class MemorySessionStore:
         self._max_bytes = max_bytes
         self._clock = clock or SystemClock()
         self._lock = fork_safe_lock()
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, _Kept] = {}
         self._owners: dict[str, set[str]] = {}
         self._notes: dict[str, bytes] = {}
         self._bytes = 0
@@ -63,7 +66,11 @@ class MemorySessionStore:
         records, which it loses when they are the majority."""
 
     def load(
-        self, locator: str, proofs: cabc.Sequence[bytes], names: cabc.Sequence[str] | None
+        self,
+        locator: str,
+        proofs: cabc.Sequence[bytes],
+        names: cabc.Sequence[str] | None,
+        lease: float | None = None,
     ) -> Loaded | None:
         now = self._clock.time()
         with self._lock:
@@ -74,6 +81,11 @@ class MemorySessionStore:
             match = rules.match(facts, proofs, now)
             if match is None:
                 return rules.superseded(facts, proofs, now)
+            if lease is not None:
+                if rules.is_leased(facts, now):
+                    record.facts = facts._replace(wanted=True)
+                    return rules.busy(facts, match, now)
+                record.facts = facts = rules.granted(facts, _HOLDER, now + lease)
             if names is None:
                 return Loaded(facts, dict(stored), True, match[0], match[1], now)
             items = {name: stored[name] for name in names if name in stored}
@@ -97,14 +109,22 @@ class MemorySessionStore:
             cost = _RECORD_OVERHEAD + _ITEM_OVERHEAD * count + size
             self._make_room(cost - (record.cost if record is not None else 0), now)
             if record is None:
-                record = self._records[locator] = _Record(after, stored)
+                record = self._records[locator] = _Kept(after, stored)
             rules.apply(change, stored, after.version)
             self._settle(locator, record, after, cost)
         return Committed(None, lost, after)
 
-    def claim(self, limit: int, lease: float) -> list[Ended]:
+    def wait(self, locator: str, fence: int, timeout: float) -> None:
+        def over() -> bool:
+            # A single look-up needs no lock.
+            record = self._records.get(locator)
+            return record is None or rules.is_over(record.facts, fence, self._clock.time())
+
+        polling.until(over, timeout)
+
+    def claim(self, limit: int, lease: float) -> list[Record]:
         now = self._clock.time()
-        claimed: list[Ended] = []
+        claimed: list[Record] = []
         with self._lock:
             looked = 0
             while self._due and self._due[0][0] <= now and looked < limit * 4:
@@ -121,7 +141,7 @@ class MemorySessionStore:
                 record.facts = rules.claimed(record.facts, now + lease)
                 self._disown(locator, record.facts.owner)
                 heapq.heappush(self._due, (now + lease, locator))
-                claimed.append(Ended(locator, record.facts, dict(record.items)))
+                claimed.append(Record(locator, record.facts, dict(record.items)))
         return claimed
 
     def forget(self, locator: str) -> None:
@@ -144,6 +164,22 @@ class MemorySessionStore:
         now = self._clock.time()
         with self._lock:
             return sum(rules.lives(record.facts, now) for record in self._records.values())
+
+    def scan(self, cursor: str, limit: int) -> tuple[list[Found], str]:
+        now = self._clock.time()
+        with self._lock:
+            page = heapq.nsmallest(limit, (key for key in self._records if key > cursor))
+            found = [Found(locator, self._records[locator].facts) for locator in page]
+        living = [each for each in found if rules.lives(each.facts, now)]
+        return living, page[-1] if len(page) == limit else ""
+
+    def inspect(self, locator: str) -> Record | None:
+        now = self._clock.time()
+        with self._lock:
+            record = self._records.get(locator)
+            if record is None or not rules.lives(record.facts, now):
+                return None
+            return Record(locator, record.facts, dict(record.items))
 
     def note(self, name: str, value: bytes) -> bytes | None:
         with self._lock:
@@ -168,7 +204,7 @@ class MemorySessionStore:
                 operation="commit",
             )
 
-    def _settle(self, locator: str, record: _Record, after: Facts, cost: int) -> None:
+    def _settle(self, locator: str, record: _Kept, after: Facts, cost: int) -> None:
         """Give a record its new facts, and the sum, the heap and the owners what follows."""
         before, is_new = record.facts, not record.cost
         self._bytes += cost - record.cost
@@ -188,7 +224,7 @@ class MemorySessionStore:
         for locator, record in gone:
             self._drop(locator, record)
 
-    def _drop(self, locator: str, record: _Record) -> None:
+    def _drop(self, locator: str, record: _Kept) -> None:
         del self._records[locator]
         self._bytes -= record.cost
         self._disown(locator, record.facts.owner)

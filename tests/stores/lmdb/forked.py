@@ -5,10 +5,14 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import os
+import select
 import signal
 import traceback
 import typing as t
 import warnings
+
+_PATIENCE = 20.0
+"""Seconds after which nobody waits for a child any more."""
 
 
 def fork(work: cabc.Callable[[], object]) -> int:
@@ -51,7 +55,10 @@ class Numbers:
         os.write(self._write, number.to_bytes(8, "big"))
 
     def hear(self) -> int:
-        """The next number."""
+        """The next number. A child that died before it told one fails the test."""
+        patience = _PATIENCE if os.get_blocking(self._read) else 0.0
+        there = select.select([self._read], [], [], patience)[0]
+        assert there or not patience, "the child says nothing"
         return int.from_bytes(os.read(self._read, 8), "big")
 
     def rest(self) -> t.Iterator[int]:
