@@ -1,23 +1,25 @@
 """The application under test: what a request does to its session is written in its URL.
 
 `/run?step=read a&step=stop slow&step=set a 1` reads an item, waits until the test lets it go on,
-and sets the item. The answer lists what was seen. Runs in the server's processes.
+and sets the item; `tests.rig.steps` has them all. The answer lists what was seen. Runs in the
+server's processes.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import json
+import logging
 import os
 import pathlib
+import time
 import typing as t
 
 import flask
 
 from flask_state import FlaskState
-from flask_state import session
 from flask_state import signals
-from tests.rig import coordinator
+from tests.rig import steps
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -29,6 +31,9 @@ WORKER_HEADER: t.Final = "X-Worker"
 
 SIGNALS_HEADER: t.Final = "X-Signals"
 """In every response: the signals that its request sent, as JSON."""
+
+ANSWERED_HEADER: t.Final = "X-Answered"
+"""In every response: the moment at which it began, by the clock that all processes share."""
 
 _SENT: t.Final = "rig.signals"
 
@@ -45,7 +50,10 @@ def create_app() -> flask.Flask:
     app.config["SECRET_KEY"] = "the rig's key, which is no secret at all"
     app.config.from_prefixed_env()
     state.init_app(app)
-    app.add_url_rule("/run", view_func=run)
+    app.after_request(steps.break_response)
+    app.logger.addFilter(_is_news)
+    app.add_url_rule("/run", view_func=steps.run, methods=["GET", "POST"])
+    app.add_url_rule("/waiting", view_func=steps.waiting)
     app.add_url_rule("/worker", view_func=worker)
     app.add_url_rule("/count", view_func=count)
     # The way Flask documents for middleware, though it replaces a method.
@@ -61,17 +69,6 @@ def create_app() -> flask.Flask:
     return app
 
 
-def run() -> dict[str, t.Any]:
-    """Do the steps of the request, in order."""
-    seen: list[t.Any] = []
-    for step in flask.request.args.getlist("step"):
-        verb, *words = step.split(" ")
-        found = STEPS[verb](*words)
-        if verb in ("read", "look", "handle"):
-            seen.append(found)
-    return {"seen": seen}
-
-
 def worker() -> str:
     """Nothing: who made the answer is in its header."""
     return ""
@@ -82,47 +79,13 @@ def count() -> dict[str, t.Any]:
     return {"seen": [state.sessions.count()]}
 
 
-def _set(name: str, value: str) -> None:
-    session[name] = value
-
-
-def _fill(name: str, text: str, times: str) -> None:
-    session[name] = text * int(times)
-
-
-def _append(name: str, value: str) -> None:
-    session.setdefault(name, []).append(value)
-
-
-def _permanent() -> None:
-    session.permanent = True
-
-
-def _look() -> dict[str, t.Any]:
-    return {"items": dict(session), "handle": None if session.new else session.handle}
-
-
-def _stop(name: str) -> None:
-    coordinator.stop(os.environ["RIG_COORDINATOR"], name)
-
-
-STEPS: t.Final[dict[str, cabc.Callable[..., t.Any]]] = {
-    "read": lambda name: session.get(name),
-    "look": _look,
-    "handle": lambda: session.handle,
-    "set": _set,
-    "fill": _fill,
-    "append": _append,
-    "permanent": _permanent,
-    "regenerate": lambda: session.regenerate(),
-    "abandon": lambda: session.abandon(),
-    "stop": _stop,
-}
-"""What a request can do."""
-
-
 def _note(app: flask.Flask, reason: str, items: cabc.Sequence[str], **extra: object) -> None:
     flask.request.environ.setdefault(_SENT, []).append(["conflict", reason, *items])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the log is to have it: what was asked for is none."""
+    return record.exc_info is None or record.exc_info[0] is not steps.Planned
 
 
 def _labelled(application: WSGIApplication) -> WSGIApplication:
@@ -133,6 +96,7 @@ def _labelled(application: WSGIApplication) -> WSGIApplication:
             status: str, headers: list[tuple[str, str]], exc_info: t.Any = None
         ) -> cabc.Callable[[bytes], object]:
             headers.append((WORKER_HEADER, str(os.getpid())))
+            headers.append((ANSWERED_HEADER, repr(time.monotonic())))
             headers.append((SIGNALS_HEADER, json.dumps(environ.get(_SENT, []))))
             return start_response(status, headers, exc_info)
 

@@ -13,6 +13,7 @@ import time
 import typing as t
 import urllib.parse
 
+from tests.rig.app import ANSWERED_HEADER
 from tests.rig.app import SIGNALS_HEADER
 from tests.rig.app import WORKER_HEADER
 from tests.rig.gunicorn import Gunicorn
@@ -38,6 +39,10 @@ class Answer:
     """Name, reason and items of each signal that the request sent."""
     worker: int
     """The process that made it."""
+    answered: float
+    """When it began, by the clock that all processes share."""
+    retry_after: str
+    """After how many seconds the client may try again; empty where nothing is said of it."""
 
     @property
     def seen(self) -> list[t.Any]:
@@ -64,18 +69,24 @@ class Browser:
         with self._lock:
             return dict(self._jar)
 
+    @property
+    def header(self) -> bytes:
+        """The `Cookie` header of its next request."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items()).encode(
+            "latin-1"
+        )
+
     def twin(self) -> Browser:
         """Another browser that has the same cookies now: they were copied, or stolen."""
         return Browser(self._server, self.cookies)
 
-    def run(self, *steps: str, worker: int | None = None) -> Answer:
-        """One request that does these steps, see `tests.rig.app`.
+    def run(self, *steps: str, worker: int | None = None, method: str = "GET") -> Answer:
+        """One request that does these steps, see `tests.rig.steps`.
 
         :param worker: the one that is to answer; whoever takes it by default.
         :raise OSError: where the server is gone before it has answered.
         """
-        header = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        answer = send(self._server, target(*steps), header.encode("latin-1"), worker=worker)
+        answer = send(self._server, target(*steps), self.header, worker=worker, method=method)
         with self._lock:
             for cookie in answer.cookies:
                 if cookie.deletes:
@@ -84,13 +95,15 @@ class Browser:
                     self._jar[cookie.name] = cookie.value
         return answer
 
-    def start(self, *steps: str, worker: int | None = None) -> concurrent.futures.Future[Answer]:
+    def start(
+        self, *steps: str, worker: int | None = None, method: str = "GET"
+    ) -> concurrent.futures.Future[Answer]:
         """Send a request and don't wait for its answer."""
         future: concurrent.futures.Future[Answer] = concurrent.futures.Future()
 
         def request() -> None:
             try:
-                future.set_result(self.run(*steps, worker=worker))
+                future.set_result(self.run(*steps, worker=worker, method=method))
             except BaseException as error:
                 future.set_exception(error)
 
@@ -103,18 +116,46 @@ def target(*steps: str) -> str:
     return "/run?" + urllib.parse.urlencode([("step", step) for step in steps])
 
 
-def send(server: Gunicorn, target: str, cookie: bytes, *, worker: int | None = None) -> Answer:
+def send(
+    server: Gunicorn,
+    target: str,
+    cookie: bytes,
+    *,
+    worker: int | None = None,
+    method: str = "GET",
+) -> Answer:
     """One request with this `Cookie` header, byte for byte.
 
     :raise OSError: where the server is gone before it has answered.
     """
     connections = server.connections
     connection = connections.open() if worker is None else connections.take(worker)
+    answer = exchange(connection, target, cookie, method=method, last=worker is None)
+    if worker is not None:
+        connections.put(worker, connection)
+    return answer
+
+
+def exchange(
+    connection: http.client.HTTPConnection,
+    target: str,
+    cookie: bytes,
+    *,
+    method: str = "GET",
+    last: bool = False,
+) -> Answer:
+    """One request over a connection that is idle, or not open yet.
+
+    :param last: close it then. It is closed, too, where this fails.
+    :raise OSError: where the server is gone before it has answered.
+    """
     try:
-        connection.putrequest("GET", target)
+        connection.putrequest(method, target)
         if cookie:
             connection.putheader("Cookie", cookie)
-        if worker is None:
+        if method == "POST":
+            connection.putheader("Content-Length", "0")
+        if last:
             connection.putheader("Connection", "close")
         connection.endheaders()
         response = connection.getresponse()
@@ -125,10 +166,8 @@ def send(server: Gunicorn, target: str, cookie: bytes, *, worker: int | None = N
     except BaseException:
         connection.close()
         raise
-    if worker is None:
+    if last:
         connection.close()
-    else:
-        connections.put(worker, connection)
     return answer
 
 
@@ -139,6 +178,8 @@ def _answer(response: http.client.HTTPResponse, text: str) -> Answer:
         cookies=[_parsed(header) for header in response.headers.get_all("Set-Cookie", [])],
         signals=json.loads(response.headers.get(SIGNALS_HEADER, "[]")),
         worker=int(response.headers.get(WORKER_HEADER, "0")),
+        answered=float(response.headers.get(ANSWERED_HEADER, "nan")),
+        retry_after=response.headers.get("Retry-After", ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import select
@@ -53,7 +54,7 @@ class Gunicorn:
             *(sys.executable, "-m", "gunicorn", "tests.rig.app:create_app()", "--preload"),
             *("-c", "python:tests.rig.hooks", "-b", f"fd://{self._socket.fileno()}"),
             *("-w", str(workers), "--threads", str(threads), "-k", worker_class),
-            *("--keep-alive", "60", "--graceful-timeout", "5"),
+            *("--keep-alive", "3600", "--graceful-timeout", "5"),
             *("--limit-request-field_size", "65536"),  # what a header holds is the tests' affair
         ]
         self._environment = {
@@ -167,6 +168,39 @@ class Gunicorn:
             assert select.select([handle], [], [], PATIENCE)[0], f"worker {worker} survived"
         finally:
             os.close(handle)
+
+    def suspend(self, worker: int) -> None:
+        """Stop a worker at once, whatever it is doing, until it is to go on."""
+        os.kill(worker, signal.SIGSTOP)
+        given_up = time.monotonic() + PATIENCE
+        while (_stat(worker) or "?")[0] != "T":
+            assert time.monotonic() < given_up, f"worker {worker} did not stop"
+
+    def resume(self, worker: int) -> None:
+        """Let a worker that was stopped go on."""
+        os.kill(worker, signal.SIGCONT)
+
+    def waiting(self, worker: int) -> int:
+        """How many requests of a worker wait for the lease of a session now."""
+        connection = self.connections.take(worker)
+        connection.request("GET", "/waiting")
+        (count,) = json.load(connection.getresponse())["seen"]
+        self.connections.put(worker, connection)
+        return int(count)
+
+    def wait_for_waiting(self, worker: int, count: int) -> None:
+        """Wait until so many do.
+
+        :raise AssertionError: where it comes to another number.
+        """
+        given_up = time.monotonic() + PATIENCE
+        while (found := self.waiting(worker)) != count:
+            assert time.monotonic() < given_up, f"{found} requests wait, not {count}"
+
+    def cpu_seconds(self, worker: int) -> float:
+        """How long the processor has worked for a worker so far."""
+        times = pathlib.Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(process: int) -> tuple[str, int] | None:
