@@ -9,6 +9,7 @@ import typing as t
 import flask
 
 from flask_state import FlaskState
+from flask_state import session_access
 
 from .wsgi import Visit
 
@@ -55,6 +56,17 @@ def bare() -> flask.Flask:
     def write() -> str:
         flask.session["visits"] = flask.session["visits"] + 1
         return "ok"
+
+    @app.get("/write-alone")
+    @session_access("exclusive")
+    def write_alone() -> str:
+        flask.session["visits"] = flask.session["visits"] + 1
+        return "ok"
+
+    @app.get("/read-alone")
+    @session_access("exclusive")
+    def read_alone() -> str:
+        return "ok" if flask.session["visits"] else "nothing"
 
     @app.get("/visits")
     def visits() -> str:

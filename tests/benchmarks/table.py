@@ -65,6 +65,10 @@ def variants(engines: dict[str, str], stack: contextlib.ExitStack) -> dict[str, 
             app = apps.with_state(url)
             stack.callback(apps.close, app)
             found[f"{verb}, {engine}"] = apps.filled(app, f"/{verb}")
+            alone = apps.with_state(url)  # an application of its own: leases leave a receiver
+            stack.callback(apps.close, alone)
+            found[f"{verb}, {engine}, merging"] = apps.filled(alone, f"/{verb}")
+            found[f"{verb}, {engine}, exclusive"] = apps.filled(alone, f"/{verb}-alone")
             for shape, items in _LARGE.items():
                 found[f"{verb} one of {shape}, {engine}"] = apps.filled(app, f"/{verb}", items)
     if peer is not None:
@@ -93,6 +97,11 @@ def rows(engines: dict[str, str], *, peer: bool) -> list[Row]:
         for engine in engines:
             ours = f"{verb}, {engine}"
             table.append(Row(f"session {verb}", ours, reference, to_reach.get(engine)))
+    for verb in ("write", "read"):
+        for engine in engines:
+            ours, reference = f"{verb}, {engine}, exclusive", f"{verb}, {engine}, merging"
+            most = 1.15 if verb == "write" else None
+            table.append(Row(f"exclusive {verb}", ours, reference, most, over_bare=False))
     for verb in ("read", "write"):
         for shape in _LARGE:
             for engine in engines:
