@@ -28,6 +28,8 @@ OFF: t.Final = 2
 _NOTHING: t.Any = types.MappingProxyType({})
 """The items of a session that is not open: nothing can be put there by mistake."""
 
+_MERGED: t.Final = (access.MERGE, True)
+
 _RLock = type(threading.RLock())
 """The class itself: `threading.RLock` is a function that looks it up each time."""
 
@@ -120,12 +122,11 @@ class WorkingCopy:
     def __init__(self) -> None:
         self._lock = _RLock()
         self.accessed = self._sealed = self._cookie_due = self._ended = False
-        self._visited = self._saved = False
-        self._id = self._held = None
+        self._visited = self._saved = self._superseded = False
+        self._id = self._held = self._lease = None
         self._origin = self._off = ""
         self._now = self._grace = 0.0
-        self._superseded = False
-        self._mode, self._keeps_alive, self._lease = access.MERGE, True, None
+        self._mode, self._keeps_alive = _MERGED
         self._unload()
 
     def _unload(self) -> None:
@@ -154,7 +155,7 @@ class WorkingCopy:
 
     def _access(self) -> tuple[str, bool]:
         """The access mode, and whether this use counts toward the idle timeout."""
-        return access.MERGE, True
+        return _MERGED
 
     def _client(self) -> tuple[str, str]:
         """What the browser calls itself, and its network address."""

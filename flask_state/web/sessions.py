@@ -71,7 +71,10 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
         self._cookies: cabc.Sequence[Presented] | None = None
         self._outlives: bool | None = None
         self._taken_over: Foreign | None = None
-        self._home = _this_context()
+        try:  # `_this_context`, without a call: every request pays for it
+            self._home = id(flask.g._get_current_object())
+        except RuntimeError:
+            self._home = 0
         self._started = state.clock.monotonic()
 
     @property
