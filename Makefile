@@ -1,4 +1,5 @@
-# make demo     the demo on http://127.0.0.1:5000 (PORT=8000 for another port)
+# make demo     the demo shop on http://127.0.0.1:5000 (PORT=8000 for another port)
+# make demo-gunicorn   the same, served by two worker processes
 # make test     everything that must hold: lint, types, docs, tests on each Python there is
 # make bench    the table of speeds
 # make format   put the code in shape
@@ -30,10 +31,16 @@ PYTEST   = $(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 # pyright asks the first python on PATH where packages are.
 PYRIGHT  = PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
-.PHONY: demo test lint types docs pytest bench format clean
+.PHONY: demo demo-gunicorn test lint types docs pytest bench format clean
 
 demo: $(VENV)/.demo
+	@$(BIN)/python -m demo_app http://127.0.0.1:$(PORT)
 	$(BIN)/flask --app demo_app run --host 127.0.0.1 --port $(PORT)
+
+demo-gunicorn: $(VENV)/.demo
+	@$(BIN)/python -m demo_app http://127.0.0.1:$(PORT)
+	$(BIN)/gunicorn --preload --workers 2 --threads 8 --no-control-socket \
+	    --bind 127.0.0.1:$(PORT) 'demo_app:create_app()'
 
 test: lint types docs pytest $(VERSIONS:%=pytest-%)
 
@@ -87,7 +94,7 @@ $(VENV)/.pip:
 	touch $@
 
 $(VENV)/.demo: pyproject.toml constraints.txt $(VENV)/.pip
-	$(INSTALL) -e .
+	$(INSTALL) -e . --group demo
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt $(VENV)/.pip

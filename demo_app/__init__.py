@@ -1,4 +1,4 @@
-"""A page that remembers its visitor: the smallest tour of server-side sessions."""
+"""Isoline: a small shop of maps, whose every page leans on a server-side session."""
 
 from __future__ import annotations
 
@@ -8,27 +8,46 @@ import typing as t
 from pathlib import Path
 
 from flask import Flask
-from flask_wtf.csrf import CSRFProtect
 
-from flask_state import FlaskState
+from . import account
+from . import admin
+from . import cart
+from . import catalogue
+from . import checkout
+from . import database
+from . import devices
+from . import problems
+from . import source
+from . import tabs
+from . import templating
+from .extensions import csrf
+from .extensions import login_manager
+from .extensions import state
 
-from . import pages
-
-state = FlaskState()
-csrf = CSRFProtect()
+FEATURES = (catalogue, cart, checkout, account, devices, tabs, admin, source, problems)
 
 
 def create_app(config: dict[str, t.Any] | None = None) -> Flask:
     """Make the application. It needs no configuration; `config` overrides what it has."""
     app = Flask(__name__)
-    app.config.update(SESSION_COOKIE_SAMESITE="Lax", MAX_CONTENT_LENGTH=64 * 1024)
+    app.config.update(
+        SESSION_COOKIE_SAMESITE="Lax",
+        # A phone changes its address all day; and a readonly view could not take note of it.
+        SESSION_PROTECTION=None,
+        MAX_CONTENT_LENGTH=64 * 1024,
+        SHOP_DATABASE=os.path.join(app.instance_path, "shop.sqlite"),
+    )
     app.config.from_prefixed_env()
     app.config.update(config or {})
     if not app.config["SECRET_KEY"]:
         app.config["SECRET_KEY"] = _kept_secret(Path(app.instance_path))
     state.init_app(app)
     csrf.init_app(app)
-    app.register_blueprint(pages.bp)
+    login_manager.init_app(app)
+    database.create(app.config["SHOP_DATABASE"])
+    templating.init_app(app)
+    for feature in FEATURES:
+        app.register_blueprint(feature.bp)
     return app
 
 

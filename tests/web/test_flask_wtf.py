@@ -10,7 +10,7 @@ import flask_login
 import flask_wtf
 import flask_wtf.csrf
 import pytest
-import wtforms  # type: ignore[import-untyped]
+import wtforms
 from werkzeug.test import TestResponse
 
 from flask_state import session
