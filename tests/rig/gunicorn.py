@@ -1,4 +1,4 @@
-"""A gunicorn that serves the application under test, for as long as a test needs it."""
+"""A gunicorn that serves an application, for as long as a test needs it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class Gunicorn:
     :param folder: where its log goes, one for all restarts.
     :param threads: of each worker; gevent workers have none, and do as many requests as come.
     :param environment: what else the application is told, see `tests.rig.app`.
+    :param application: what is served, as gunicorn names it. Of another one than the rig's no
+        worker can be chosen: `waiting` and what `connections` keeps are not for it.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Gunicorn:
         threads: int = 4,
         worker_class: str = "gthread",
         environment: dict[str, str] | None = None,
+        application: str = "tests.rig.app:create_app()",
     ) -> None:
         self.coordinator: t.Final = coordinator
         self._log = folder / "gunicorn.log"
@@ -51,7 +54,7 @@ class Gunicorn:
         self.port: t.Final = int(self._socket.getsockname()[1])
         self.connections: t.Final = Connections(self.port)
         self._command = [
-            *(sys.executable, "-m", "gunicorn", "tests.rig.app:create_app()", "--preload"),
+            *(sys.executable, "-m", "gunicorn", application, "--preload"),
             *("-c", "python:tests.rig.hooks", "-b", f"fd://{self._socket.fileno()}"),
             *("-w", str(workers), "--threads", str(threads), "-k", worker_class),
             *("--keep-alive", "3600", "--graceful-timeout", "5"),
