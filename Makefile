@@ -1,6 +1,7 @@
 # make demo     the demo shop on http://127.0.0.1:5000 (PORT=8000 for another port)
 # make demo-gunicorn   the same, served by two worker processes
 # make test     everything that must hold: lint, types, docs, tests on each Python there is
+# make system   what of Debian's the tests need: a browser (part of `make test`; as root)
 # make bench    the table of speeds
 # make format   put the code in shape
 # make docs     the documentation, in docs/_build/html
@@ -28,10 +29,12 @@ comma   := ,
 BIN      = $(VENV)/bin
 INSTALL  = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST   = $(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+# Debian's, for the tests that look at the shop in a browser.
+SYSTEM   = chromium chromium-headless-shell fonts-dejavu-core
 # pyright asks the first python on PATH where packages are.
 PYRIGHT  = PATH="$(abspath $(BIN)):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
-.PHONY: demo demo-gunicorn test lint types docs pytest bench format clean
+.PHONY: demo demo-gunicorn test system lint types docs pytest bench format clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m demo_app http://127.0.0.1:$(PORT)
@@ -42,7 +45,21 @@ demo-gunicorn: $(VENV)/.demo
 	$(BIN)/gunicorn --preload --workers 2 --threads 8 --no-control-socket \
 	    --bind 127.0.0.1:$(PORT) 'demo_app:create_app()'
 
-test: lint types docs pytest $(VERSIONS:%=pytest-%)
+test: system lint types docs pytest $(VERSIONS:%=pytest-%)
+
+# Only what is missing, and only where that may be installed; tests say themselves what they lack.
+system:
+	@missing=; for package in $(SYSTEM); do \
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || \
+	        missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; } \
+	        >/dev/null </dev/null && exit 0; \
+	fi; \
+	echo "Not installed:$$missing. Without a Chromium the tests in tests/browser are skipped."
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -73,7 +90,7 @@ pytest-3.%: $(VENV)/.dev
 
 .PHONY: other
 other: $(VENV)/.test
-	$(PYTEST) -m "not torture"
+	$(PYTEST) -m "not torture and not browser"
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks $(ARGS)
@@ -83,7 +100,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) docs/_build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) docs/_build dist test-results .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Environments. Each stamp is one way to install; the dev environment can also serve the demo.

@@ -43,4 +43,4 @@ def show(name: str) -> str:
 
 def _first_sentence(path: Path) -> str:
     first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.strip('"/ ')
+    return first.strip('"/ ').replace("`", "")

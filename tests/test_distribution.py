@@ -58,9 +58,15 @@ def wheel(_in_checkout: None, tmp_path: pathlib.Path) -> zipfile.ZipFile:
 
 
 @pytest.fixture
-def sdist(_in_checkout: None, tmp_path: pathlib.Path) -> set[str]:
-    with tarfile.open(tmp_path / buildapi.build_sdist(str(tmp_path))) as archive:
-        return {name.removeprefix(f"{STEM}/") for name in archive.getnames()}
+def archive(_in_checkout: None, tmp_path: pathlib.Path) -> pathlib.Path:
+    name: str = buildapi.build_sdist(str(tmp_path))
+    return tmp_path / name
+
+
+@pytest.fixture
+def sdist(archive: pathlib.Path) -> set[str]:
+    with tarfile.open(archive) as opened:
+        return {name.removeprefix(f"{STEM}/") for name in opened.getnames()}
 
 
 def files(folder: pathlib.Path) -> set[str]:
@@ -75,6 +81,8 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(
     names = set(wheel.namelist())
     assert {name for name in names if ".dist-info/" not in name} == files(checkout / NAME)
     assert f"{NAME}/py.typed" in names
+    assert f"{NAME}/extension.py" in names
+    assert {name.partition("/")[0] for name in names} == {NAME, f"{STEM}.dist-info"}
     assert f"{STEM}.dist-info/licenses/LICENSE.txt" in names
 
 
@@ -98,6 +106,39 @@ def test_nothing_is_bounded_from_above(wheel: zipfile.ZipFile) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_sdist_holds_the_folder(folder: str, sdist: set[str], checkout: pathlib.Path) -> None:
     assert files(checkout / folder) <= sdist
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("demo_app/*.csv", "demo_app/templates/*/*.html", "demo_app/static/*.css"),
+        *("demo_app/static/*.js", "demo_app/static/maps/*.svg", "docs/images/*.svg"),
+        *("docs/*.md", "tests/browser/*.py"),
+    ],
+)
+def test_the_sdist_holds_what_is_no_module(
+    kind: str, sdist: set[str], checkout: pathlib.Path
+) -> None:
+    wanted = {path.relative_to(checkout).as_posix() for path in checkout.glob(kind)}
+    assert wanted
+    assert wanted <= sdist
+
+
+def test_the_sdist_makes_the_same_wheel(
+    wheel: zipfile.ZipFile,
+    archive: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tarfile.open(archive) as opened:
+        opened.extractall(tmp_path / "unpacked", filter="data")
+    again = tmp_path / "again"
+    again.mkdir()
+    monkeypatch.chdir(tmp_path / "unpacked" / STEM)
+    with zipfile.ZipFile(again / buildapi.build_wheel(str(again))) as second:
+        assert {each.filename: each.CRC for each in second.infolist()} == {
+            each.filename: each.CRC for each in wheel.infolist()
+        }
 
 
 def test_the_sdist_holds_what_surrounds_the_code(sdist: set[str]) -> None:
