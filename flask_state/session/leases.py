@@ -56,10 +56,11 @@ class Lease:
     __slots__ = ("__weakref__", "fence", "held", "locator", "renewed", "taken")
 
     def __init__(self, locator: str, fence: int) -> None:
-        self.locator = locator
-        self.fence = fence
-        self.held = True
-        self.taken = self.renewed = monotonic()
+        self.locator: str = locator
+        self.fence: int = fence
+        self.held: bool = True
+        self.taken: float = monotonic()
+        self.renewed: float = self.taken
 
 
 class _Line:

@@ -33,7 +33,10 @@ class TestCookie:
     def test_it_is_out_of_reach_of_scripts_and_other_sites(
         self, context: BrowserContext, page: Page
     ) -> None:
-        page.goto("/map/101")
+        response = page.goto("/map/101")
+        assert response is not None
+        # Where it isn't said, the browser takes it for "Lax" all the same.
+        assert "SameSite=Lax" in (response.header_value("set-cookie") or "")
         cookie = session_cookie(context)
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Lax"
@@ -86,10 +89,10 @@ class TestSignOut:
         page.reload()
         expect_stranger(page)
 
-    def test_nor_does_a_browser_that_keeps_whole_pages(
+    def test_nor_does_a_browser_that_keeps_pages_alive(
         self, whole: Browser, browse: Browse, name: str
     ) -> None:
-        """It keeps even a page that may not be stored, but only until the cookies change."""
+        """It would show such a page again without asking anybody."""
         page = browse(whole).new_page()
         register(page, name)
         page.goto("/account")
