@@ -222,6 +222,8 @@ class SessionManager(SessionOpener):
             id = data._id if data._id is not None else self.ids.new()
             change = self._changes.creation(data, id, self.encode)
             if change is None:
+                if data._owner:
+                    logger.warning("A session with an owner and no items is not stored.")
                 return None
             if data._superseded:
                 self._conflict(data, PASSED)

@@ -267,3 +267,18 @@ def test_they_belong_to_the_application_of_the_moment(site: Site) -> None:
     with other.app.app_context():
         assert list(flask.current_app.extensions["flask_state"].parts.sessions) == []
         assert list(site.state.sessions) == []
+
+
+def test_an_owner_alone_is_not_stored_and_the_log_says_so(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = site.browser()
+
+    def sign_in() -> None:
+        session.owner = "ann"
+
+    assert site.visit(browser, sign_in).cookie is None
+    assert "an owner and no items" in caplog.text
+    caplog.clear()
+    assert site.visit(browser, lambda: (sign_in(), session.update(n=1))).cookie
+    assert caplog.text == ""
