@@ -179,8 +179,9 @@ class SessionManager(SessionOpener):
         )
         if change is None:
             return None
-        if change.items or change.clear is not None or data._changes_facts() or next_id != data._id:
-            data._cookie_due = data._saved = True
+        data._saved = bool(change.items) or change.clear is not None or data._changes_facts()
+        data._saved = data._saved or next_id != data._id
+        data._cookie_due = data._cookie_due or data._saved
         fence = data._facts.fence if data._lease is None else data._lease.fence
         done = self._store.commit(data._id.locator, change, fence)
         if done.conflicts and change.strict:
@@ -189,8 +190,10 @@ class SessionManager(SessionOpener):
         if data._lease is not None:
             self._hand_back(data, done.facts)
         if done.refused is not None:
-            self._refused(data, done.refused)
-            return done
+            if data._saved:
+                self._refused(data, done.refused)
+            # Nobody else's lease ends a session whose touch came too late: it goes on.
+            return done if done.refused != LOST else None
         if done.conflicts:
             self._conflict(data, "changed", done.conflicts)
         if next_id != data._id:
@@ -200,9 +203,7 @@ class SessionManager(SessionOpener):
         return done
 
     def _refused(self, data: WorkingCopy, reason: str) -> None:
-        """Say so, unless nothing is lost but a touch."""
-        if not data._saved:
-            return
+        """Say that what this request changed is dropped."""
         self._conflict(data, reason)
         if reason == LOST:
             data._drop_changes()

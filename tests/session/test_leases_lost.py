@@ -133,6 +133,26 @@ class TestLosing:
         assert request(site, id, slow).response.status_code == 200
         assert site.items(f"session={id}") == {"n": 0}
 
+    def test_who_loses_nothing_but_a_touch_goes_on_with_the_session(self, site: Site) -> None:
+        """A touch was due. An early commit that comes too late for it is no conflict."""
+        _, id = site.sign_in(n=0)
+        site.clock.advance(86_400 * 10)  # far enough for a touch to be due
+
+        def slow() -> str | None:
+            handle = session.handle
+            site.clock.advance(11)
+            take_elsewhere(site, id, 1.0)
+            session.commit()
+            site.clock.advance(2)
+            assert (session["n"], session.handle) == (0, handle)
+            session["n"] = 1
+            return handle
+
+        visit = request(site, id, slow)
+        assert (visit.response.status_code, visit.value) == (200, id[:10])
+        assert site.named("session_conflict") == []
+        assert site.items(f"session={id}") == {"n": 1}
+
     def test_a_handler_of_the_application_answers_for_it(self, site: Site) -> None:
         seen: list[SessionConflict] = []
 
