@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
+from ..errors import StoreError
 from ..stores.base import REVOKED
 from ..stores.base import Change
 from ..stores.base import Found
 from .watched import WatchedStore
+
+logger: logging.Logger = logging.getLogger("flask_state.session")
 
 
 class OwnerCap:
@@ -26,13 +31,17 @@ class OwnerCap:
     def enforce(self, owner: str) -> None:
         """End all but the newest. Call it after every commit that set this owner.
 
-        :raise StoreError: where the store fails; the next sign-in makes up for it.
+        Where the store fails, the next sign-in makes up for it: this one is stored already, and
+        its client must be told so.
         """
         if self._limit is None:
             return
-        newest_first = sorted(self._store.find(owner), key=_rank, reverse=True)
-        for each in newest_first[self._limit :]:
-            self._store.commit(each.locator, Change(end=REVOKED), None)
+        try:
+            newest_first = sorted(self._store.find(owner), key=_rank, reverse=True)
+            for each in newest_first[self._limit :]:
+                self._store.commit(each.locator, Change(end=REVOKED), None)
+        except StoreError as error:
+            logger.warning("An owner may have too many sessions until the next sign-in: %s", error)
 
 
 def _rank(found: Found) -> tuple[float, str]:

@@ -13,6 +13,7 @@ import pytest
 from flask_state import session
 from flask_state.core import registry
 from flask_state.core.clock import SystemClock
+from flask_state.errors import StoreError
 from flask_state.session.owners import OwnerCap
 from flask_state.session.watched import WatchedStore
 from flask_state.stores.base import Change
@@ -103,17 +104,16 @@ def test_other_owners_are_left_alone(store: WatchedStore) -> None:
 
 
 def test_without_a_limit_the_store_is_not_asked() -> None:
-    def opened() -> t.NoReturn:
-        raise AssertionError("the store was opened")
-
+    opened: list[bool] = []
     store = WatchedStore(
-        opened,
+        lambda: t.cast(SessionStore, opened.append(True)),
         fingerprints=lambda: (b"a key",),
         notify=lambda event, **facts: True,
         on_commit=lambda: True,
         on_end=lambda reason: None,
     )
     OwnerCap(store, None).enforce("ann")
+    assert opened == []
 
 
 @pytest.mark.parametrize("round", range(10))
@@ -219,3 +219,32 @@ def test_the_setting_ends_the_oldest_at_a_sign_in(url: str) -> None:
     with site.app.app_context():
         assert site.state.sessions.counters().revoked == 1
     site.close()
+
+
+def test_a_store_that_fails_then_does_not_take_the_sign_in_back(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The session is stored, and its client is given the new id; the next sign-in makes up."""
+    site = Site(url, STATE_SESSION_MAX_PER_OWNER=1)
+    browsers = [site.browser(), site.browser()]
+
+    def sign_in() -> None:
+        session["user"] = session.owner = "ann"
+        session.regenerate()
+
+    site.visit(browsers[0], sign_in)
+    site.clock.advance(1)
+    find, site.store.find = site.store.store.find, fail  # type: ignore[attr-defined]
+    second = site.visit(browsers[1], sign_in)
+    assert (second.response.status_code, bool(second.cookie)) == (200, True)
+    assert "until the next sign-in" in caplog.text
+    assert [site.items(each) for each in browsers] == [{"user": "ann"}] * 2
+    site.store.find = find  # type: ignore[attr-defined]
+    site.clock.advance(1)
+    site.visit(browsers[1], sign_in)
+    assert [site.items(each) for each in browsers] == [{}, {"user": "ann"}]
+    site.close()
+
+
+def fail(owner: str) -> t.NoReturn:
+    raise StoreError("it was unplugged", engine="none", operation="find")
