@@ -42,7 +42,11 @@ class Heartbeat:
             if self._runs:
                 return
             self._runs = True
-        threading.Thread(target=self._run, name="flask_state-heartbeat", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="flask_state-heartbeat", daemon=True).start()
+        except RuntimeError:  # no room for another thread, or the process is ending
+            self._runs = False
+            logger.warning("Leases are not renewed: no thread could be started for it.")
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's: whoever works here will show itself."""

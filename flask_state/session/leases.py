@@ -96,8 +96,9 @@ Load = cabc.Callable[..., Loaded | None]
 class Leases:
     """The leases that one application holds in this process, and those who wait for them.
 
-    `_lock` guards the table of lines and all that is in them; it is held for dictionary
-    operations only, never across I/O.
+    `_lock` guards the table of lines, and who waits in them; it is held for dictionary
+    operations only, never across I/O. The lease of a line, its fence and `began` are written by
+    whoever is at its front, the lease last: who sees it sees its fence.
     """
 
     def __init__(self, *, store: WatchedStore, settings: Settings, counters: Counters) -> None:

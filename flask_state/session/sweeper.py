@@ -68,7 +68,16 @@ def _sweep_once(reference: weakref.ref[Sessions], clock: Clock, stop: threading.
     sessions = reference()
     if sessions is None:
         return False
+    claimed, rest = sweep_batch(sessions, clock)
+    del sessions
+    return claimed > 0 and not stop.wait(rest)
+
+
+def sweep_batch(sessions: Sessions, clock: Clock) -> tuple[int, float]:
+    """Sweep a batch: how many were claimed, and for how many seconds to rest after it.
+
+    None claimed means that nothing is left to do.
+    """
     started = clock.monotonic()
     claimed = sessions.sweep(BATCH)
-    del sessions
-    return claimed > 0 and not stop.wait((clock.monotonic() - started) * _PAUSE)
+    return claimed, (clock.monotonic() - started) * _PAUSE

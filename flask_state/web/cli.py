@@ -20,18 +20,13 @@ from ..session.export import as_line
 from ..session.export import moment
 from ..session.sessions import SessionInfo
 from ..session.sessions import Sessions
-from ..session.sweeper import BATCH
+from ..session.sweeper import sweep_batch
 from .checks import findings
 from .current import app_state
 
 _PASSWORD = re.compile(r"(?<=//)([^:/@]*):.*@")
 """Up to the last @: where a password was not escaped, rather too much is hidden."""
 _SECRET_OPTION = re.compile(r"(?i)((?:password|secret|token)=)[^&#]*")
-
-
-_PAUSE: t.Final = 2.0
-"""After a batch a sweep rests this many times as long as the batch took, so that the commits of
-those who serve get through."""
 
 
 class StateGroup(AppGroup):
@@ -88,11 +83,12 @@ def check(as_lines: bool) -> None:
 def sweep() -> None:
     """Deliver and forget all that has ended, as a server's sweeper does by itself."""
     sessions, clock, total = _sessions(), app_state().clock, 0
-    begun = clock.monotonic()
-    while swept := sessions.sweep(BATCH):
+    while True:
+        swept, rest = sweep_batch(sessions, clock)
+        if not swept:
+            break
         total += swept
-        time.sleep((clock.monotonic() - begun) * _PAUSE)
-        begun = clock.monotonic()
+        time.sleep(rest)
     click.echo(f"{total} swept")
 
 

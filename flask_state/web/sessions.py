@@ -180,9 +180,9 @@ class Session(SessionData, flask_sessions.SessionMixin):  # type: ignore[overrid
     def _is_late(self) -> bool:
         """Whether Flask is finishing the response: then a failing store must not spoil it.
 
-        Asked only where the store fails. So it is looked up in the calls under way, and no
-        request pays for being able to tell. (An `async` hook runs in a thread of its own,
-        where this can't be seen: there a failing store is an error, as in a view.)
+        Asked only where the store fails, or somebody else has the lease. So it is looked up in
+        the calls under way, and no request pays for being able to tell. (An `async` hook runs in
+        a thread of its own, where this can't be seen: there it is as in a view.)
         """
         finishing = flask.Flask.process_response.__code__
         return any(frame.f_code is finishing for frame, _ in traceback.walk_stack(None))
