@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import pickle
@@ -41,12 +40,20 @@ class Record:
     x: int
 
 
+def assert_carried_or_refused(data: bytes) -> None:
+    """What comes out of any bytes is a value that the codec carries, or one error of ours."""
+    try:
+        value = CODEC.loads(data)
+    except SerializationError:
+        return
+    assert CODEC.dumps(CODEC.loads(CODEC.dumps(value))) == CODEC.dumps(value)
+
+
 @settings(max_examples=600)
 @given(st.binary(max_size=60))
 @example(b"\xd6\xff\0\0\0\0")
 def test_random_bytes_decode_or_are_refused(data: bytes) -> None:
-    with contextlib.suppress(SerializationError):
-        CODEC.loads(data)
+    assert_carried_or_refused(data)
 
 
 @settings(max_examples=250)
@@ -59,8 +66,7 @@ def test_any_parts_in_any_extension_decode_or_are_refused(
     head = b"\xc8" + len(inner).to_bytes(2, "big") + bytes([code & 255])
     if len(inner) >= 1 << 16:
         return
-    with contextlib.suppress(SerializationError):
-        CODEC.loads(head + inner)
+    assert_carried_or_refused(head + inner)
 
 
 @settings(max_examples=100)

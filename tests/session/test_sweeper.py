@@ -166,14 +166,17 @@ def test_it_delivers_ends_by_itself() -> None:
 def test_it_claims_what_has_expired() -> None:
     site = working()
     heard = threading.Event()
+    ended: list[tuple[str, str]] = []
 
-    def receiver(sender: flask.Flask, **facts: t.Any) -> None:
+    def receiver(sender: flask.Flask, handle: str, reason: str, **facts: t.Any) -> None:
+        ended.append((handle, reason))
         heard.set()
 
     signals.session_ended.connect(receiver, site.app)
-    site.sign_in(user="ann")
+    _, id = site.sign_in(user="ann")
     site.clock.advance(90 * 86_400)
     wait_for(heard)
+    assert ended == [(id[:10], "expired")]
 
 
 def test_it_ends_with_the_process_and_keeps_it_for_nothing() -> None:
@@ -209,8 +212,10 @@ def test_a_store_that_fails_does_not_end_it(caplog: pytest.LogCaptureFixture) ->
     browser, _ = site.sign_in(user="ann")
     with site.store.unplugged():
         wait_for(cut_short)
+    assert not heard.is_set()
     site.visit(browser, lambda: session.abandon())
     wait_for(heard)
+    assert heard.is_set()
 
 
 class _Logged(logging.Handler):

@@ -82,6 +82,7 @@ def test_a_directory_that_others_can_read_is_taken(tmp_path: pathlib.Path) -> No
     path.mkdir(mode=0o755)
     store = LMDBSessionStore(path)
     create(store, a=b"1")
+    assert store.count() == 1
     store.close()
 
 

@@ -126,9 +126,9 @@ def test_the_lease_of_a_process_that_ended_is_free(store: LMDBSessionStore) -> N
 def test_the_lease_of_a_closed_store_is_free(path: pathlib.Path, store: LMDBSessionStore) -> None:
     """Nobody in that process will give it back."""
     locator = create(store, a=b"1")
-    lease(store, locator)
+    first = lease(store, locator).facts.fence
     store.close()
-    lease(store, locator)
+    assert lease(store, locator).facts.fence == first + 1
 
 
 def test_the_lease_of_another_machine_run_is_free(
@@ -228,7 +228,7 @@ def test_programs_started_by_the_holder_do_not_keep_its_leases(store: LMDBSessio
         program = started.hear()
         kill(pid)
         try:
-            lease(store, locator)
+            assert not is_busy(store, locator)
         finally:
             os.kill(program, signal.SIGKILL)
 

@@ -90,6 +90,7 @@ def test_a_store_that_is_forgotten_leaves_too(path: pathlib.Path) -> None:
     del store
     other = LMDBSessionStore(path)
     create(other, n=b"2")
+    assert other.count() == 2
     other.close()
 
 
