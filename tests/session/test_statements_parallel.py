@@ -11,6 +11,7 @@ import pytest
 from flask_state import session
 from tests.session.site import Site
 from tests.session.site import dump
+from tests.session.together import at_once
 
 READS: t.Final[dict[str, cabc.Callable[[], t.Any]]] = {
     "item": lambda: session["user"],
@@ -31,26 +32,6 @@ READS: t.Final[dict[str, cabc.Callable[[], t.Any]]] = {
     "commit": lambda: (session["user"], session.commit(), session["cart"]),
     "equal": lambda: session == {"user": "ann"},
 }
-
-
-def both_at_once(*tasks: cabc.Callable[[], object]) -> None:
-    """Run tasks in threads of their own; what one raises is raised here."""
-    raised: list[BaseException] = []
-
-    def run(task: cabc.Callable[[], object]) -> None:
-        try:
-            task()
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-        assert not thread.is_alive()
-    if raised:
-        raise raised[0]
 
 
 # S25
@@ -173,7 +154,7 @@ def test_s26_requests_in_threads_lose_none(site: Site, threads: int) -> None:
 
         assert site.visit(f"session={id}", task).response.status_code == 200
 
-    both_at_once(*(lambda index=index: visit(index) for index in range(threads)))
+    at_once(*(lambda index=index: visit(index) for index in range(threads)))
     expected = {"user": "ann", **{f"item {index}": index for index in range(threads)}}
     assert site.items(f"session={id}") == expected
     assert site.named("session_conflict") == []
@@ -243,6 +224,6 @@ def test_s26_two_first_requests_of_one_visitor_begin_two_sessions(site: Site) ->
     def visit() -> None:
         cookies.append(site.visit(None, lambda: (session.update(a=1), met.wait(20))).cookie)
 
-    both_at_once(visit, visit)
+    at_once(visit, visit)
     assert None not in cookies
     assert len(set(cookies)) == 2

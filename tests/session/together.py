@@ -60,6 +60,12 @@ def start(job: cabc.Callable[[], T]) -> concurrent.futures.Future[T]:
     return future
 
 
+def at_once(*tasks: cabc.Callable[[], object]) -> None:
+    """Run tasks in threads of their own; what one of them raises is raised here."""
+    for future in [start(task) for task in tasks]:
+        future.result(LONG)
+
+
 class Held:
     """A POST that has touched its session, and stays in its view until it is let go."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import functools
 import threading
 import typing as t
@@ -17,6 +16,7 @@ from flask_state import session
 from flask_state import signals
 from flask_state.session.ids import LOCATOR_LENGTH
 from flask_state.testing import FakeClock
+from tests.session.together import at_once
 from tests.web.conftest import MakeApp
 from tests.web.test_flask_login import FIREFOX
 from tests.web.test_flask_login import Person
@@ -233,7 +233,7 @@ class TestS15:
             flask_login.login_user(User("ann"))
 
         tasks = [functools.partial(attack, other) for other in others]
-        in_threads([*tasks, lambda: victim.run(view, method=login, headers=FIREFOX)])
+        at_once(*tasks, lambda: victim.run(view, method=login, headers=FIREFOX))
         assert victim.name() == "ann"
         for other in others:
             assert_anonymous(other, planted)
@@ -370,25 +370,6 @@ class TestS23:
             assert {person.cookie and person.cookie[:10] for person in arrived} >= living
 
 
-def in_threads(tasks: cabc.Sequence[cabc.Callable[[], object]]) -> None:
-    """Run all of them at once, and raise what one of them raised."""
-    raised: list[BaseException] = []
-
-    def run(task: cabc.Callable[[], object]) -> None:
-        try:
-            task()
-        except BaseException as error:
-            raised.append(error)
-
-    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if raised:
-        raise raised[0]
-
-
 def sign_in_together(people: list[Person], method: str) -> list[TestResponse]:
     """All of them sign in as one user, from views that wait for each other."""
     met = threading.Barrier(len(people))
@@ -401,5 +382,5 @@ def sign_in_together(people: list[Person], method: str) -> list[TestResponse]:
     def sign_in(person: Person) -> None:
         responses.append(person.run(view, method=method, headers=FIREFOX))
 
-    in_threads([functools.partial(sign_in, person) for person in people])
+    at_once(*(functools.partial(sign_in, person) for person in people))
     return responses
